@@ -1,0 +1,355 @@
+"""Where a figure, a table or a stored number comes from: code, parameters, data, commit, device, minutes.
+
+Three users: the notebooks (a header on each page, a line under each figure), the workflow (is a page still fresh?) and
+the result files of full-size runs (is the stamp older than the code it speaks of?). All of it is plain text and JSON;
+no path of the machine it ran on is written anywhere.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tssmnet.errors import TssmnetError
+
+PACKAGE = "tssmnet"
+SOURCE = Path(__file__).resolve().parent
+ROOT = SOURCE.parents[1]
+_STARTED = time.time()
+
+
+# -- which code ------------------------------------------------------------------------------------------------------
+
+
+def module_file(name: str) -> Path | None:
+    """The source file of a module of this library, None if there is no such module."""
+    parts = name.split(".")
+    if parts[0] != PACKAGE:
+        return None
+    base = SOURCE.joinpath(*parts[1:])
+    return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
+
+
+def imported_modules(code: str, package: str = PACKAGE) -> set[str]:
+    """Modules of this library that a piece of code names, wherever in it the import stands.
+
+    Counts ``import tssmnet.x``, ``from tssmnet.x import y``, the lazy public names (``tssmnet.score``), and strings such
+    as ``"tssmnet.x:Class"`` or ``"x:Class"`` (relative to `package`), by which registries name what they load late.
+
+    Examples
+    --------
+    >>> sorted(imported_modules("from tssmnet.errors import TssmnetError"))
+    ['tssmnet.errors']
+    """
+    tree = ast.parse(code)
+    found: set[str] = set()
+    for node in _outside_type_checking(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= _from_import(node, package)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == PACKAGE:
+            found |= {f"{PACKAGE}.{node.attr}", _public_home(node.attr)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 80:
+            word = node.value.split(":")[0]
+            found |= {word, f"{package}.{word}"} if ":" in node.value or word.startswith(f"{PACKAGE}.") else set()
+    return {name for name in found if name != PACKAGE and module_file(name)}
+
+
+def _outside_type_checking(tree: ast.AST) -> Iterable[ast.AST]:
+    """Walk a syntax tree, leaving out what only a type checker reads."""
+    if isinstance(tree, ast.If) and "TYPE_CHECKING" in ast.unparse(tree.test):
+        return
+    yield tree
+    for child in ast.iter_child_nodes(tree):
+        yield from _outside_type_checking(child)
+
+
+def _from_import(node: ast.ImportFrom, package: str) -> set[str]:
+    base = node.module or ""
+    if node.level:
+        above = package.split(".")[: len(package.split(".")) - node.level + 1]
+        base = ".".join([*above, base] if base else above)
+    names = {f"{base}.{alias.name}" for alias in node.names}
+    public = {_public_home(alias.name) for alias in node.names} if base == PACKAGE else set()
+    return {base} | names | public
+
+
+def _public_home(name: str) -> str:
+    """The module in which a lazy public name of the package lives."""
+    import tssmnet
+
+    home = getattr(tssmnet, "_PUBLIC", {}).get(name)
+    return f"{PACKAGE}.{home}" if home else PACKAGE
+
+
+def library_hashes(modules: Iterable[str]) -> dict[str, str]:
+    """Short sha256 of each module in `modules` and of every module of this library that they reach, by name.
+
+    Raises
+    ------
+    TssmnetError
+        If a name is not a module of this library.
+    """
+    waiting, found = list(modules), {}
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        path = module_file(name)
+        if path is None:
+            raise TssmnetError(f"{name!r} is not a module of {PACKAGE}")
+        code = path.read_bytes()
+        found[name] = hashlib.sha256(code).hexdigest()[:16]
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        waiting += imported_modules(code.decode(), package)
+    return dict(sorted(found.items()))
+
+
+# -- which state, which machine --------------------------------------------------------------------------------------
+
+
+@cache
+def commit() -> tuple[str, bool]:
+    """The short commit of the repository and whether tracked files differ from it; ("unknown", False) outside git."""
+    try:
+        head = _git("rev-parse", "--short=10", "HEAD")
+        return head, bool(_git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown", False
+
+
+def _git(*arguments: str) -> str:
+    run = subprocess.run(["git", "-C", str(ROOT), *arguments], check=True, capture_output=True, text=True)
+    return run.stdout.strip()
+
+
+@cache
+def device() -> str:
+    """The device that training would use: the GPU by name, else the CPU with its number of cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if not Path("/proc/driver/nvidia").exists() and not os.environ.get("CUDA_VISIBLE_DEVICES"):
+        return f"CPU, {cores} cores"  # without importing torch: most pages need no network
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {cores} cores"
+
+
+def memory_gb() -> tuple[float, float]:
+    """(used by this process at its peak, installed in this machine), in GB; the peak is 0 where the system hides it."""
+    import psutil
+
+    peak = 0.0
+    try:
+        import resource
+
+        unit = 1 if platform.system() == "Darwin" else 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+    except ImportError:
+        pass  # Windows
+    return peak, psutil.virtual_memory().total / 1e9
+
+
+# -- which data ------------------------------------------------------------------------------------------------------
+
+
+@cache
+def data_hashes() -> dict[str, str]:
+    """One short hash per data set of the manifest, made of the sums of its files."""
+    import yaml
+
+    manifest = yaml.safe_load((ROOT / "data_manifest.yml").read_text(encoding="utf-8"))
+    return {entry["name"]: data_hash(entry) for entry in manifest["datasets"]}
+
+
+def data_hash(entry: Mapping[str, Any]) -> str:
+    """Short hash of one manifest entry: the sums of its files, or its version where it has none."""
+    sums = sorted(f"{f['path']} {f.get('sha256', f.get('bytes', ''))}" for f in entry.get("files", []))
+    text = "\n".join(sums) or json.dumps([entry["name"], entry.get("version"), entry.get("doi")])
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+# -- stamps of result files ------------------------------------------------------------------------------------------
+
+
+def stamp(what: str, modules: Sequence[str], *, data: Sequence[str] = (), **more: Any) -> dict[str, Any]:
+    """What a result file says of itself: content, code, data, commit, device, date.
+
+    Parameters
+    ----------
+    what
+        One sentence on what the numbers are.
+    modules
+        The library modules that made them; everything those import is included.
+    data
+        Names of data sets in the manifest.
+    more
+        Further JSON-safe entries (``command=...``, ``minutes=...``).
+    """
+    from tssmnet import __version__
+
+    head, dirty = commit()
+    return {
+        "what": what,
+        "version": __version__,
+        "commit": head,
+        "dirty": dirty,
+        "device": device(),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "python": platform.python_version(),
+        "library": library_hashes(modules),
+        "data": {name: data_hashes().get(name, "not in the manifest") for name in data},
+        **more,
+    }
+
+
+@dataclass(frozen=True)
+class ResultStamp:
+    """The stamp of a stored result file, held against the code of today.
+
+    Parameters
+    ----------
+    name
+        File name, relative to the repository.
+    stamp
+        As `stamp` made it.
+    changed
+        Modules whose source is no longer what made the numbers.
+    """
+
+    name: str
+    stamp: Mapping[str, Any]
+    changed: tuple[str, ...]
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the code that made the numbers is the code of today."""
+        return not self.changed
+
+    def line(self) -> str:
+        """One line for a reader."""
+        s = self.stamp
+        text = f"Stored result {self.name}: {s['what']} Commit {s['commit']}, {s['device']}, {s['date']}."
+        if self.fresh:
+            return text
+        return f"{text} OLDER THAN THE CODE: since then {', '.join(self.changed)} changed."
+
+    def _repr_html_(self) -> str:
+        return f'<p class="provenance{"" if self.fresh else " stale"}">{self.line()}</p>'
+
+
+def results_stamp(path: str | Path) -> ResultStamp:
+    """Read the ``stamp`` of a JSON result file and compare it with the library as it is now.
+
+    Raises
+    ------
+    TssmnetError
+        If the file has no stamp.
+    """
+    path = Path(path)
+    found = json.loads(path.read_text(encoding="utf-8")).get("stamp")
+    if not found or "library" not in found:
+        raise TssmnetError(f"{path.name} carries no stamp; write it with tssmnet.provenance.stamp")
+    then = found["library"]
+    now = library_hashes(name for name in then if module_file(name))
+    changed = sorted(name for name in then | now if then.get(name) != now.get(name))
+    return ResultStamp(_relative(path), found, tuple(changed))
+
+
+def _relative(path: Path) -> str:
+    """A path as the repository sees it; its bare name where it lies elsewhere."""
+    path = path.resolve()
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
+
+
+# -- pages and figures -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the book as it runs: its name, profile, parameters and data."""
+
+    name: str
+    profile: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        return f'<p class="provenance">{self.line()}</p>'
+
+    def line(self) -> str:
+        """Profile, device, memory and commit, for the top of the page."""
+        peak, total = memory_gb()
+        return (
+            f"Profile <b>{self.profile}</b> · {device()} · memory {peak:.1f} GB used so far of {total:.0f} GB · "
+            f"commit {_commit_words()}"
+        )
+
+
+_PAGE = Page("notebook", "none")
+
+
+def open_page(name: str, *, profile: str, data: Sequence[str] = (), **parameters: Any) -> Page:
+    """Say, in a page's first cell, what runs where; figures on the page then know their provenance.
+
+    Parameters
+    ----------
+    name
+        The notebook's name without suffix, such as ``"2.1-data"``.
+    profile
+        Which profile the parameters come from.
+    data
+        Names of the data sets in the manifest that the page reads.
+    parameters
+        The page's parameters, by name.
+
+    Returns
+    -------
+    Page
+        Shown as one line: profile, device, memory, commit.
+    """
+    global _PAGE
+    known = data_hashes()
+    _PAGE = Page(name, profile, parameters, {d: known.get(d, "not in the manifest") for d in data})
+    return _PAGE
+
+
+def provenance(made_by: Callable[..., Any] | str = "", **parameters: Any) -> str:
+    """The line under a figure or table.
+
+    Parameters
+    ----------
+    made_by
+        The function that drew it, or its name.
+    parameters
+        What this figure was made with beyond the page's own parameters.
+    """
+    function = made_by if isinstance(made_by, str) else f"{made_by.__module__}.{made_by.__qualname__}"
+    given = ", ".join(f"{k}={v}" for k, v in {**_PAGE.parameters, **parameters}.items())
+    data = ", ".join(f"{name} {digest}" for name, digest in _PAGE.data.items())
+    parts = [
+        f"book/{_PAGE.name}.ipynb",
+        function,
+        f"profile {_PAGE.profile}" + (f" ({given})" if given else ""),
+        f"data {data}" if data else "",
+        f"commit {_commit_words()}",
+        device(),
+        f"{(time.time() - _STARTED) / 60:.1f} min into the page",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _commit_words() -> str:
+    head, dirty = commit()
+    return f"{head} with local changes" if dirty else head
