@@ -1,0 +1,21 @@
+"""Genuine files for the tests of the readers."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tssmnet import data
+
+
+@pytest.fixture(scope="session")
+def genuine() -> Callable[[str], dict[str, Path]]:
+    """Paths of a data set's files by registered path; the test is skipped if they are nowhere to be had."""
+
+    def paths(dataset: str) -> dict[str, Path]:
+        try:
+            return data.paths_of(dataset)
+        except data.DataUnavailableError as error:
+            pytest.skip(f"{dataset} is neither in a mirror nor to be fetched: {str(error)[:200]}")
+
+    return paths
