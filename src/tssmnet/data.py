@@ -75,6 +75,7 @@ class DataSet:
     doi: str = ""
     variables: tuple[str, ...] = ()
     account: str = ""
+    size_gb: float = 0.0
     size_estimate: str = ""
     origin: str = ""
     note: str = ""
@@ -324,7 +325,7 @@ def list_data(profile: str | None = None) -> str:
     """
     rows = [("data set", "profiles", "access", "size", "here", "title")]
     for s in select(profile):
-        size = _human(s.bytes) if s.files else s.size_estimate.split(";")[0]
+        size = _human(s.bytes) if s.files else f"~{_human(int(s.size_gb * 1e9))}"
         here = f"{sum(_seen(f) for f in s.files)}/{len(s.files)}" if s.files else "-"
         rows.append((s.name, ",".join(s.profiles), s.access, size, here, s.title))
     widths = [max(len(r[i]) for r in rows) for i in range(5)]
@@ -447,10 +448,18 @@ def _missing_lines(missing: Sequence[tuple[DataFile, str]], folder: Path) -> lis
     return lines
 
 
+_ACCESS = {
+    "earthdata": "with a NASA Earthdata account",
+    "stac": "tile by tile from an open catalogue",
+    "cds": "from the Copernicus Climate Data Store",
+    "by-hand": "by hand",
+}
+
+
 def _steps_lines(datasets: Sequence[DataSet], folder: Path) -> list[str]:
     lines = []
     for s in datasets:
-        lines += [f"{s.name} ({s.size_estimate}) is had {s.access}, not by URL: {s.title}"]
+        lines += [f"{s.name} ({s.size_estimate}) is had {_ACCESS[s.access]}: {s.title}"]
         lines += [f"    account: {s.account}"] if s.account else []
         lines += [f"    {i}. {step}" for i, step in enumerate(s.steps, 1)]
         lines += [f"    its folder: {folder / s.name}"]
