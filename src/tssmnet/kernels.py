@@ -1,0 +1,481 @@
+"""Compiled kernels of the temporal descriptors: one series at a time, no Python object touched, the lock released.
+
+Every kernel takes the observed values `x` of one pixel and their integer positions `pos` on a time axis of `length`
+steps. Positions 0, 1, 2, ... give the descriptors of the compressed series; day numbers give the time-aware ones.
+So there is one set of formulas, and missing days need no branch.
+
+The order of the output is that of `tssmnet.descriptors.DESCRIPTORS`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+# Slots of one row of output, in the order of Table A1.
+MEAN, MEDIAN, WHM, WGM, WPM, STD, VAR, CV, MAD, MEAD, IQR, RMS = range(12)
+MIN, MAX, SKEW, KURT, Q1, SAMPEN = range(12, 18)
+MEANDIFF, MEDDIFF, MASD, MEASD, ACF, SECDER, SEGCORR, P2P = range(18, 26)
+ABSE, SUM, SAD, CAM, CBM = range(26, 31)
+SLOTS = 31
+
+BLOCK_WORDS = 64
+"""Width, in 64-bit words, of the strip of the match matrix held at once: memory grows with n, not n squared."""
+
+CLUMPED = 24
+"""Mean square bucket load above which the bucket sort hands over to a comparison sort."""
+
+
+@intrinsic
+def _intrinsic_popcount(typing_context: Any, word: Any) -> Any:
+    """Number of set bits of an unsigned 64-bit word."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.uint64(types.uint64), codegen
+
+
+_popcount: Any = _intrinsic_popcount
+
+
+@njit(nogil=True, cache=True)
+def _leaf_sum(a: Any, lo: int, n: int) -> float:
+    """Sum of at most 128 values in eight interleaved running sums, as numpy does it."""
+    total = 0.0
+    if n < 8:
+        for i in range(lo, lo + n):
+            total += a[i]
+        return total
+    r0, r1, r2, r3 = a[lo], a[lo + 1], a[lo + 2], a[lo + 3]
+    r4, r5, r6, r7 = a[lo + 4], a[lo + 5], a[lo + 6], a[lo + 7]
+    whole = n - n % 8
+    for i in range(lo + 8, lo + whole, 8):
+        r0 += a[i]
+        r1 += a[i + 1]
+        r2 += a[i + 2]
+        r3 += a[i + 3]
+        r4 += a[i + 4]
+        r5 += a[i + 5]
+        r6 += a[i + 6]
+        r7 += a[i + 7]
+    total = ((r0 + r1) + (r2 + r3)) + ((r4 + r5) + (r6 + r7))
+    for i in range(lo + whole, lo + n):
+        total += a[i]
+    return total
+
+
+@njit(nogil=True, cache=True)
+def pairwise_sum(a: Any, n: int) -> float:
+    """Sum of a[:n] in the very order of `numpy.sum`, so that means and ties agree with it to the last bit.
+
+    numpy halves the range until 128 values are left. Here the halves wait on a small stack, each with its depth in
+    the tree; two sums of equal depth are the two halves of one range and are added.
+    """
+    if n <= 128:
+        return _leaf_sum(a, 0, n)
+    todo_lo, todo_n, todo_depth = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64)
+    sums, depths = np.empty(64), np.empty(64, np.int64)
+    todo_lo[0], todo_n[0], todo_depth[0] = 0, n, 0
+    todo, done = 1, 0
+    while todo:
+        todo -= 1
+        lo, size, depth = todo_lo[todo], todo_n[todo], todo_depth[todo]
+        if size > 128:
+            half = size // 2
+            half -= half % 8
+            todo_lo[todo], todo_n[todo], todo_depth[todo] = lo + half, size - half, depth + 1
+            todo_lo[todo + 1], todo_n[todo + 1], todo_depth[todo + 1] = lo, half, depth + 1
+            todo += 2
+            continue
+        sums[done], depths[done] = _leaf_sum(a, lo, size), depth
+        done += 1
+        while done > 1 and depths[done - 1] == depths[done - 2]:
+            done -= 1
+            sums[done - 1] += sums[done]
+            depths[done - 1] -= 1
+    return sums[0]
+
+
+@njit(nogil=True, cache=True)
+def merge_order(x: Any, order: Any, spare: Any) -> None:
+    """Write to `order` the indices that sort `x`, by merging runs of doubling length; `spare` is scratch of size n."""
+    n = x.size
+    for i in range(n):
+        order[i] = i
+    run = 1
+    while run < n:
+        for lo in range(0, n, 2 * run):
+            mid, hi = min(lo + run, n), min(lo + 2 * run, n)
+            i, j = lo, mid
+            for k in range(lo, hi):
+                if j >= hi or (i < mid and x[order[i]] <= x[order[j]]):
+                    spare[k] = order[i]
+                    i += 1
+                else:
+                    spare[k] = order[j]
+                    j += 1
+        for k in range(n):
+            order[k] = spare[k]
+        run *= 2
+
+
+@njit(nogil=True, cache=True)
+def sort_order(x: Any, order: Any, counts: Any) -> None:
+    """Write to `order` the indices that sort `x`: buckets by value, then insertion, O(n) on spread-out values.
+
+    `counts` is scratch of at least n + 1. Values that clump into few buckets are merged instead.
+    """
+    n = x.size
+    low, high = x[0], x[0]
+    for i in range(1, n):
+        low = min(low, x[i])
+        high = max(high, x[i])
+    scale = (n - 1) / (high - low) if high > low else 0.0
+    if scale > 1e300:  # the spread is denormal: no bucket can be told from its neighbour
+        scale = 0.0
+    for b in range(n + 1):
+        counts[b] = 0
+    for i in range(n):
+        counts[int((x[i] - low) * scale) + 1] += 1
+    load = 0
+    for b in range(n):
+        load += counts[b + 1] * counts[b + 1]
+        counts[b + 1] += counts[b]
+    if load > CLUMPED * n:
+        merge_order(x, order, counts)
+        return
+    for i in range(n):
+        b = int((x[i] - low) * scale)
+        order[counts[b]] = i
+        counts[b] += 1
+    for k in range(1, n):
+        item = order[k]
+        value = x[item]
+        q = k - 1
+        while q >= 0 and x[order[q]] > value:
+            order[q + 1] = order[q]
+            q -= 1
+        order[q + 1] = item
+
+
+@njit(nogil=True, cache=True)
+def quantile(s: Any, q: float) -> float:
+    """Linearly interpolated quantile of the sorted values `s`, as `numpy.quantile` has it."""
+    at = q * (s.size - 1)
+    i = int(at)
+    if i + 1 >= s.size:
+        return s[s.size - 1]
+    return s[i] + (s[i + 1] - s[i]) * (at - i)
+
+
+@njit(nogil=True, cache=True)
+def median_distance(s: Any, centre: float) -> float:
+    """Median of |s - centre| of sorted values: two sorted runs, walked outwards from the centre until the middle."""
+    n = s.size
+    right = 0
+    while right < n and s[right] < centre:
+        right += 1
+    left = right - 1
+    half = n // 2
+    last, before = 0.0, 0.0
+    for _ in range(half + 1):
+        before = last
+        if left < 0 or (right < n and s[right] - centre < centre - s[left]):
+            last = s[right] - centre
+            right += 1
+        else:
+            last = centre - s[left]
+            left -= 1
+    return last if n % 2 else 0.5 * (before + last)
+
+
+@njit(nogil=True, cache=True)
+def weighted_means(x: Any, w: Any, low: float, high: float, power: float, out: Any) -> None:
+    """Harmonic, geometric and power mean. `w` is empty for uniform weights; a negative value leaves NaN."""
+    n = x.size
+    unit = high if power > 0 else low  # the power is taken of x / unit, which cannot overflow
+    total, inverse, logs, powers = 0.0, 0.0, 0.0, 0.0
+    for i in range(n):
+        wi = w[i] if w.size else 1.0
+        if wi == 0.0:
+            continue
+        total += wi
+        if low > 0.0:
+            inverse += wi / x[i]
+            logs += wi * np.log(x[i])
+        if low > 0.0 or (low == 0.0 and power > 0):
+            y = x[i] / unit if unit > 0.0 else 0.0
+            powers += wi * (y * y * y if power == 3.0 else y**power)
+    if low < 0.0 or total == 0.0:
+        return
+    out[WHM] = total / inverse if low > 0.0 else 0.0
+    out[WGM] = np.exp(logs / total) if low > 0.0 else 0.0
+    if power == 0.0:
+        out[WPM] = out[WGM]
+    else:
+        out[WPM] = unit * (powers / total) ** (1.0 / power) if (low > 0.0 or power > 0) else 0.0
+
+
+@njit(nogil=True, cache=True)
+def moments(x: Any, mean: float, work: Any, out: Any) -> None:
+    """Mean and everything made of powers of x or of x - mean, except what needs the order in time."""
+    n = x.size
+    third, fourth, absolute, energy = 0.0, 0.0, 0.0, 0.0
+    above, below = 0, 0
+    for i in range(n):
+        d = x[i] - mean
+        dd = d * d
+        work[i] = dd
+        absolute += abs(d)
+        third += dd * d
+        fourth += dd * dd
+        energy += x[i] * x[i]
+        above += d > 0.0
+        below += d < 0.0
+    var = pairwise_sum(work, n) / n
+    out[MEAN], out[VAR], out[STD] = mean, var, np.sqrt(var)
+    out[CV] = np.sqrt(var) / mean if mean != 0.0 else np.nan
+    out[MAD] = absolute / n
+    out[RMS], out[ABSE] = np.sqrt(energy / n), energy
+    out[CAM], out[CBM] = above, below
+    if var > (1e-15 * mean) ** 2:  # below this the spread is rounding noise, as scipy.stats.skew judges it
+        out[SKEW] = third / n / var**1.5
+        out[KURT] = fourth / n / (var * var) - 3.0
+
+
+@njit(nogil=True, cache=True)
+def changes(x: Any, pos: Any, order: Any, counts: Any, work: Any, out: Any) -> None:
+    """Descriptors of consecutive values: differences per time step, and the second central difference."""
+    n = x.size
+    rates = work[: n - 1]
+    total, absolute = 0.0, 0.0
+    for i in range(n - 1):
+        rates[i] = (x[i + 1] - x[i]) / (pos[i + 1] - pos[i])
+        total += rates[i]
+        absolute += abs(rates[i])
+    curved = 0.0
+    for i in range(n - 2):
+        curved += (rates[i + 1] - rates[i]) / (pos[i + 2] - pos[i])
+    if n > 2:
+        out[SECDER] = curved / (n - 2)
+    out[MEANDIFF], out[MASD], out[SAD] = total / (n - 1), absolute / (n - 1), absolute
+    sort_order(rates, order, counts)
+    ranked = work[n : 2 * n - 1]
+    for i in range(n - 1):
+        ranked[i] = rates[order[i]]
+    out[MEDDIFF] = quantile(ranked, 0.5)
+    out[MEASD] = median_distance(ranked, 0.0)
+
+
+@njit(nogil=True, cache=True)
+def autocorrelation(x: Any, pos: Any, mean: float, var: float, lag: int) -> float:
+    """Mean product of deviations `lag` steps apart, over the pairs that exist, divided by the variance."""
+    total, pairs, j = 0.0, 0, 0
+    for i in range(x.size):
+        while j < x.size and pos[j] < pos[i] + lag:
+            j += 1
+        if j == x.size:
+            break
+        if pos[j] == pos[i] + lag:
+            total += (x[i] - mean) * (x[j] - mean)
+            pairs += 1
+    return total / (pairs * var) if pairs else np.nan
+
+
+@njit(nogil=True, cache=True)
+def segment_correlation(x: Any, pos: Any, length: int, segments: int, mean: float) -> float:
+    """Mean Pearson r between consecutive segments of length // segments steps, over steps observed in both."""
+    step = length // segments
+    total, defined, i, j = 0.0, 0, 0, 0
+    for segment in range(segments - 1):
+        n, sa, sb, saa, sbb, sab = 0, 0.0, 0.0, 0.0, 0.0, 0.0
+        while i < x.size and pos[i] < (segment + 1) * step:
+            while j < x.size and pos[j] < pos[i] + step:
+                j += 1
+            if j < x.size and pos[j] == pos[i] + step:
+                a, b = x[i] - mean, x[j] - mean
+                n, sa, sb = n + 1, sa + a, sb + b
+                saa, sbb, sab = saa + a * a, sbb + b * b, sab + a * b
+            i += 1
+        if n < 2:
+            continue
+        va, vb, cov = saa - sa * sa / n, sbb - sb * sb / n, sab - sa * sb / n
+        if va > 1e-14 * saa and vb > 1e-14 * sbb:
+            total += min(1.0, max(-1.0, cov / np.sqrt(va * vb)))
+            defined += 1
+    return total / defined if defined else np.nan
+
+
+@njit(nogil=True, cache=True)
+def peak_interval(x: Any, pos: Any) -> float:
+    """Mean distance of consecutive local maxima; a flat top counts once, at its middle (rounded down)."""
+    n = x.size
+    first, last, peaks, i = 0, 0, 0, 1
+    while i < n - 1:
+        if x[i - 1] < x[i]:
+            ahead = i + 1
+            while ahead < n - 1 and x[ahead] == x[i]:
+                ahead += 1
+            if x[ahead] < x[i]:
+                last = pos[(i + ahead - 1) // 2]
+                first = last if peaks == 0 else first
+                peaks += 1
+                i = ahead
+        i += 1
+    return (last - first) / (peaks - 1) if peaks > 1 else np.nan
+
+
+@njit(nogil=True, cache=True)
+def fill_matches(s: Any, at: Any, tolerance: float, start: int, words: int, rows: Any, window: Any) -> None:
+    """Match matrix of a strip of columns, one bit a pair: bit j of row i says |x_i - x_j| <= tolerance, j > i.
+
+    `s` are the sorted values and `at` their positions. Walking up the sorted values, the set of matching
+    positions changes only at its two ends, so a row costs a copy of the running window, not n comparisons.
+    """
+    n, stop = s.size, start + 64 * words
+    window[:] = 0
+    lo, hi = 0, 0
+    one = np.uint64(1)
+    for k in range(n):
+        while hi < n and s[hi] - s[k] <= tolerance:
+            if start <= at[hi] < stop:
+                c = at[hi] - start
+                window[c >> 6] |= one << np.uint64(c & 63)
+            hi += 1
+        while s[k] - s[lo] > tolerance:
+            if start <= at[lo] < stop:
+                c = at[lo] - start
+                window[c >> 6] &= ~(one << np.uint64(c & 63))
+            lo += 1
+        i = at[k]
+        if i >= stop:
+            continue
+        row, first = rows[i], max(0, (i - start) >> 6)
+        for q in range(first, words):
+            row[q] = window[q]
+        row[words] = 0
+        if i >= start:  # only pairs j > i: each pair once
+            row[first] &= ~((np.uint64(2) << np.uint64((i - start) & 63)) - one)
+
+
+@njit(nogil=True, cache=True)
+def lengthen(rows: Any, n: int, start: int, words: int) -> None:
+    """Turn matches of length q into matches of length q + 1: i with j, and i + 1 with j + 1. First n rows, in place."""
+    for i in range(n):
+        row, below = rows[i], rows[i + 1]
+        for q in range(max(0, (i - start) >> 6), words):
+            row[q] &= (below[q] >> np.uint64(1)) | (below[q + 1] << np.uint64(63))
+
+
+@njit(nogil=True, cache=True)
+def count_matches(rows: Any, n: int, start: int, words: int, surplus: int) -> Any:
+    """Set bits of the first n rows, without the `surplus` last columns, which belong to the next strip."""
+    total = np.uint64(0)
+    last = ~np.uint64(0) << np.uint64(64 - surplus) if surplus else np.uint64(0)
+    for i in range(n):
+        row = rows[i]
+        for q in range(max(0, (i - start) >> 6), words):
+            total += _popcount(row[q])
+        total -= _popcount(row[words - 1] & last)
+    return np.int64(total)
+
+
+@njit(nogil=True, cache=True)
+def template_matches(s: Any, at: Any, length: int, m: int, tolerance: float, bits: Any, dense: bool) -> tuple[int, int]:
+    """Pairs of templates of length m, and of length m + 1, that match within `tolerance` (Chebyshev, <=).
+
+    Exactly the counts of comparing all pairs, 64 pairs to a machine word. `bits` is scratch; `dense` says that every
+    position is observed.
+    """
+    shorter, longer, start = 0, 0, 0
+    while start < length:
+        words = min(BLOCK_WORDS, (length - start + 63) >> 6)
+        whole = start + 64 * words >= length
+        n = length if whole else start + 64 * words
+        rows = bits[: n * (words + 1)].reshape(n, words + 1)
+        if not dense:
+            rows[:] = 0
+        fill_matches(s, at, tolerance, start, words, rows, bits[n * (words + 1) : n * (words + 1) + words])
+        surplus = 0 if whole else m
+        for q in range(1, m):
+            lengthen(rows, n - q, start, words)
+        shorter += count_matches(rows, n - m + 1, start, words, surplus)
+        lengthen(rows, n - m, start, words)
+        longer += count_matches(rows, n - m, start, words, surplus)
+        start = length if whole else start + 64 * words - m
+    return shorter, longer
+
+
+@njit(nogil=True, cache=True)
+def sample_entropy(s: Any, at: Any, length: int, m: int, tolerance: float, bits: Any) -> float:
+    """-log(A / B) of the matches of length m + 1 (A) and m (B); NaN where either is none."""
+    shorter, longer = template_matches(s, at, length, m, tolerance, bits, s.size == length)
+    if shorter == 0 or longer == 0:
+        return np.nan
+    return -np.log(longer / shorter)
+
+
+@njit(nogil=True, cache=True)
+def describe(x: Any, pos: Any, length: int, w: Any, options: Any, scratch: Any, out: Any) -> None:
+    """All descriptors of one series into `out` (31,), which comes filled with NaN."""
+    power, lag, segments, m, r, entropy = options
+    order, counts, work, at, bits = scratch
+    n = x.size
+    sort_order(x, order, counts)
+    s = work[2 * n : 3 * n]
+    for k in range(n):
+        s[k] = x[order[k]]
+        at[k] = pos[order[k]]
+    constant = s[0] == s[n - 1]
+    total = pairwise_sum(x, n)
+    mean = x[0] if constant else total / n  # the rounded mean of equal values may differ from them
+    moments(x, mean, work, out)
+    out[SUM], out[MIN], out[MAX] = total, s[0], s[n - 1]
+    out[MEDIAN], out[Q1] = quantile(s, 0.5), quantile(s, 0.25)
+    out[IQR] = quantile(s, 0.75) - out[Q1]
+    out[MEAD] = median_distance(s, out[MEDIAN])
+    weighted_means(x, w, s[0], s[n - 1], power, out)
+    if entropy and n >= m + 2:
+        out[SAMPEN] = 0.0 if constant else sample_entropy(s, at[:n], length, m, r * out[STD], bits)
+    if n > 1:
+        changes(x, pos, order, counts, work, out)
+    if out[VAR] > (1e-15 * mean) ** 2:
+        out[ACF] = autocorrelation(x, pos, mean, out[VAR], lag)
+        out[SEGCORR] = segment_correlation(x, pos, length, segments, mean)
+    out[P2P] = peak_interval(x, pos)
+
+
+@njit(nogil=True, cache=True)
+def describe_rows(values: Any, weights: Any, days: Any, in_time: bool, options: Any, out: Any) -> None:
+    """Descriptors of each row of `values` (pixel, time), NaN where missing, into `out` (pixel, 31).
+
+    `weights` is (pixel, time) or has no rows. `days` are the day numbers of the time axis, used where `in_time`.
+    """
+    pixels, times = values.shape
+    length = days[times - 1] + 1 if in_time and times else times
+    words = min(BLOCK_WORDS, (length + 63) >> 6)
+    scratch = (
+        np.empty(times + 1, np.int64),
+        np.empty(times + 2, np.int64),
+        np.empty(3 * times + 1, np.float64),
+        np.empty(times + 1, np.int64),
+        np.empty((length + 1) * (words + 1), np.uint64),
+    )
+    x, w, pos = np.empty(times), np.empty(times if weights.size else 0), np.empty(times, np.int64)
+    for p in range(pixels):
+        out[p, :] = np.nan
+        n = 0
+        for t in range(times):
+            if np.isfinite(values[p, t]) and (weights.size == 0 or weights[p, t] >= 0.0):
+                x[n] = values[p, t]
+                pos[n] = days[t] if in_time else n
+                if weights.size:
+                    w[n] = weights[p, t]
+                n += 1
+        if n:
+            describe(x[:n], pos[:n], length if in_time else n, w[: n if weights.size else 0], options, scratch, out[p])
