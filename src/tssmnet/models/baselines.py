@@ -89,7 +89,7 @@ class Climatology(_Record):
         pixels = self.shape_[1]
         day = _phase(X.time)
         cell = day * pixels + X.pixel
-        total = np.bincount(cell, y, BINS * pixels).reshape(BINS, pixels)
+        total = np.bincount(cell, y, BINS * pixels).reshape(BINS, pixels).astype(np.float64)
         count = np.bincount(cell, minlength=BINS * pixels).reshape(BINS, pixels)
         kernel = _circular_window(self.config.smoothing)
         table = _shrunk_mean(kernel, total, count, self.config.prior)
