@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tssmnet.sources import conus, profile_cube
+from tssmnet.sources.faults import SourceError
 
 pytestmark = pytest.mark.mirror
 
@@ -95,5 +96,5 @@ def test_published_predictions_score_as_published(cube):
 def test_a_file_of_another_shape_is_refused_by_name(tmp_path):
     wrong = tmp_path / "Clay.csv"
     wrong.write_text("1\n2\n")
-    with pytest.raises(conus.SourceError, match=r"Clay\.csv holds 2 rows and 1 columns, expected 412 and 1"):
+    with pytest.raises(SourceError, match=r"Clay\.csv holds 2 rows and 1 columns, expected 412 and 1"):
         conus._table(wrong, (412, 1))

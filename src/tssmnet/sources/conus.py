@@ -14,17 +14,13 @@ import pandas as pd
 import xarray as xr
 
 from tssmnet import data
-from tssmnet.errors import TssmnetError
+from tssmnet.sources.faults import SourceError
 
 DATASET = "smap-conus"
 YEARS = ("2015", "2016")
 """Folders; each runs from 1 April of its year to 31 March of the next."""
 MISSING = -9999.0
 PREDICTED_FROM = "2016-04-01"
-
-
-class SourceError(TssmnetError):
-    """A source file does not hold what its product promises; the message names file, finding and remedy."""
 
 
 class Field(NamedTuple):
