@@ -35,7 +35,7 @@ _STARTED = time.time()
 def module_file(name: str) -> Path | None:
     """The source file of a module of this library, None if there is no such module."""
     parts = name.split(".")
-    if parts[0] != PACKAGE:
+    if parts[0] != PACKAGE or not all(part.isidentifier() for part in parts):
         return None
     base = SOURCE.joinpath(*parts[1:])
     return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)

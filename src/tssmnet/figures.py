@@ -1,0 +1,423 @@
+"""How things are drawn: one colour scale per quantity, maps that need no network, and a line of provenance under each figure.
+
+Every figure of the book goes through `show`, which displays it with caption, alternative text and provenance and closes it.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tssmnet.errors import TssmnetError, require_known
+from tssmnet.provenance import provenance
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """How a quantity is drawn: label with unit, colour map (safe for colour-blind readers), range; None: from the data."""
+
+    label: str
+    cmap: str
+    low: float | None = None
+    high: float | None = None
+    symmetric: bool = False
+
+
+_SM = "m³ m⁻³"
+QUANTITIES: Mapping[str, Quantity] = {
+    "ssm": Quantity(f"soil moisture ({_SM})", "YlGnBu", 0.02, 0.5),
+    "difference": Quantity(f"difference ({_SM})", "PuOr", -0.1, 0.1, symmetric=True),
+    "std": Quantity(f"standard deviation ({_SM})", "magma_r", 0.0, 0.1),
+    "rmse": Quantity(f"RMSE ({_SM})", "magma_r", 0.0, 0.1),
+    "correlation": Quantity("correlation", "cividis", 0.0, 1.0),
+    "fraction": Quantity("share of days", "cividis", 0.0, 1.0),
+    "count": Quantity("number", "cividis"),
+    "days": Quantity("days", "viridis_r", 0.0),
+    "temperature": Quantity("temperature (K)", "inferno"),
+    "precipitation": Quantity("precipitation (mm d⁻¹)", "Blues", 0.0),
+    "any": Quantity("", "viridis"),
+}
+
+# Projection by name: the class in cartopy.crs and its arguments.
+PROJECTIONS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "latlon": ("PlateCarree", {}),
+    "conus": ("AlbersEqualArea", {"central_longitude": -96, "central_latitude": 37.5, "standard_parallels": (29.5, 45.5)}),
+    "china": ("AlbersEqualArea", {"central_longitude": 105, "central_latitude": 36, "standard_parallels": (25, 47)}),
+    "twin": ("AlbersEqualArea", {"central_longitude": 105, "central_latitude": 36, "standard_parallels": (25, 47)}),
+}
+
+# Okabe and Ito's colours: told apart by colour-blind readers.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+STYLE: Mapping[str, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": False,
+    "figure.dpi": 110,
+    "savefig.dpi": 130,
+    "image.interpolation": "nearest",
+}
+LAND = "#d9d9d9"
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The book's fonts, sizes and colours, for the figures drawn inside the block."""
+    import matplotlib as mpl
+
+    with mpl.rc_context({**STYLE, "axes.prop_cycle": mpl.cycler(color=COLOURS)}):
+        yield
+
+
+def quantity_of(name: str) -> Quantity:
+    """The drawing rules of a quantity, by name."""
+    return QUANTITIES[require_known(name, QUANTITIES, "quantity")]
+
+
+def limits_of(quantity: Quantity, *values: NDArray[Any]) -> tuple[float, float]:
+    """The colour range of a quantity; where it leaves an end open, from the 2nd and 98th percentile of the values."""
+    joined = np.concatenate([np.asarray(v, float).ravel() for v in values]) if values else np.array([0.0, 1.0])
+    finite = joined[np.isfinite(joined)]
+    low, high = np.percentile(finite, [2, 98]) if finite.size else (0.0, 1.0)
+    low = float(low) if quantity.low is None else quantity.low
+    high = float(high) if quantity.high is None else quantity.high
+    return low, high if high > low else low + 1.0
+
+
+# -- maps ------------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=8)
+def land_outline(tolerance: float = 0.0) -> tuple[NDArray[np.float64], ...]:
+    """The outline of all land as lines of (longitude, latitude) in degrees, without borders.
+
+    Parameters
+    ----------
+    tolerance
+        Leave out detail finer than this, in degrees; for interactive figures.
+
+    Raises
+    ------
+    DataUnavailableError
+        If the data set natural-earth is neither here nor to be had.
+    """
+    import shapefile
+    import shapely
+
+    from tssmnet.data import path_of
+
+    reader = shapefile.Reader(str(path_of("natural-earth", "naturalearth_lowres.shp")))
+    countries = [shapely.make_valid(shapely.geometry.shape(shape.__geo_interface__)) for shape in reader.shapes()]
+    land = shapely.union_all(countries, grid_size=1e-6).simplify(tolerance)
+    rings = [p.exterior for p in getattr(land, "geoms", [land])]
+    holes = [ring for p in getattr(land, "geoms", [land]) for ring in p.interiors]
+    return tuple(np.asarray(ring.coords) for ring in [*rings, *holes] if len(ring.coords) > 3)
+
+
+def new_map(axes: int = 1, *, projection: str = "latlon", columns: int = 2, width: float = 7.2) -> tuple[Any, list[Any]]:
+    """An empty figure with `axes` maps.
+
+    Parameters
+    ----------
+    axes
+        How many.
+    projection
+        A name in `PROJECTIONS`.
+    columns
+        Maps in a row.
+    width
+        Of the figure, in inches.
+
+    Returns
+    -------
+    figure, list of axes
+    """
+    import cartopy.crs as ccrs
+    import matplotlib.pyplot as plt
+
+    kind, arguments = PROJECTIONS[require_known(projection, PROJECTIONS, "projection")]
+    columns = min(columns, axes)
+    rows = -(-axes // columns)
+    with style():
+        fig, grid = plt.subplots(
+            rows,
+            columns,
+            figsize=(width, 0.68 * rows * width / columns),
+            subplot_kw={"projection": getattr(ccrs, kind)(**arguments)},
+            squeeze=False,
+            layout="constrained",
+        )
+    for spare in grid.ravel()[axes:]:
+        spare.remove()
+    return fig, list(grid.ravel()[:axes])
+
+
+def draw_field(ax: Any, field: Any, quantity: str = "ssm", *, title: str = "", size: float = 26, limits: Any = None) -> Any:
+    """Draw one field on a map: squares for scattered pixels, a mesh for a grid.
+
+    Parameters
+    ----------
+    ax
+        From `new_map`.
+    field
+        `xarray.DataArray` over ``pixel`` or over ``y, x``, with coordinates ``lat`` and ``lon`` in degrees.
+    quantity
+        A name in `QUANTITIES`: colours and range.
+    size
+        Side of a scattered pixel's square, squared, in points.
+    limits
+        Colour range, if not the quantity's own.
+
+    Returns
+    -------
+    The drawn artist, for a colour bar.
+    """
+    import cartopy.crs as ccrs
+
+    q = quantity_of(quantity)
+    low, high = limits or limits_of(q, field.values)
+    lon, lat = field["lon"].values, field["lat"].values
+    common = {"cmap": q.cmap, "vmin": low, "vmax": high, "transform": ccrs.PlateCarree(), "rasterized": True, "zorder": 2}
+    for line in land_outline():
+        ax.plot(line[:, 0], line[:, 1], color="0.35", linewidth=0.6, transform=ccrs.PlateCarree(), zorder=3)
+    if field.ndim == 1:
+        drawn = ax.scatter(lon, lat, c=field.values, s=size, marker="s", linewidths=0, **common)
+    elif field.ndim == 2:
+        if lon.ndim == 1:
+            lon, lat = np.meshgrid(lon, lat)
+        drawn = ax.pcolormesh(lon, lat, field.values, shading="nearest", **common)
+    else:
+        raise TssmnetError(f"a map shows a field over pixel or over y, x; got dims {field.dims}")
+    pad = 1.5
+    ax.set_extent([lon.min() - pad, lon.max() + pad, lat.min() - pad, lat.max() + pad], crs=ccrs.PlateCarree())
+    ax.set_facecolor("#f4f4f4")
+    ax.set_title(title)
+    ax.spines["geo"].set_linewidth(0.5)
+    return drawn
+
+
+def map_fields(
+    fields: Mapping[str, Any],
+    quantity: str = "ssm",
+    *,
+    projection: str = "latlon",
+    columns: int = 2,
+    synthetic: bool = False,
+    width: float = 7.2,
+    size: float = 26,
+) -> Any:
+    """Maps side by side on one colour scale.
+
+    Parameters
+    ----------
+    fields
+        Title to field, see `draw_field`.
+    quantity
+        A name in `QUANTITIES`.
+    projection
+        A name in `PROJECTIONS`.
+    synthetic
+        Whether the data are made up: then the figure says so.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    q = quantity_of(quantity)
+    fig, axes = new_map(len(fields), projection=projection, columns=columns, width=width)
+    limits = limits_of(q, *(f.values for f in fields.values()))
+    with style():
+        for ax, (title, field) in zip(axes, fields.items(), strict=True):
+            drawn = draw_field(ax, field, quantity, title=title, limits=limits, size=size)
+        fig.colorbar(drawn, ax=axes, label=q.label, shrink=0.8, aspect=30, extend="both", orientation="horizontal")
+    return mark_synthetic(fig) if synthetic else fig
+
+
+def mark_synthetic(fig: Any) -> Any:
+    """Write across a figure that its data are synthetic, so that no copy of it can pass for a measurement."""
+    fig.text(0.5, 0.5, "SYNTHETIC DATA", ha="center", va="center", rotation=24, fontsize=26, color="0.4", alpha=0.22, zorder=50)
+    return fig
+
+
+# -- other plots -----------------------------------------------------------------------------------------------------
+
+
+def density_scatter(reference: Any, estimate: Any, *, quantity: str = "ssm", title: str = "", ax: Any = None) -> Any:
+    """Estimate against reference, coloured by the number of pairs in each cell, with the 1:1 line.
+
+    Parameters
+    ----------
+    reference, estimate
+        Arrays of one shape; pairs with NaN are left out.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.colors import LogNorm
+
+    x, y = (np.asarray(v, float).ravel() for v in (reference, estimate))
+    both = np.isfinite(x) & np.isfinite(y)
+    q = quantity_of(quantity)
+    low, high = limits_of(q, x, y)
+    with style():
+        if ax is None:
+            _, ax = plt.subplots(figsize=(3.6, 3.3), layout="constrained")
+        drawn = ax.hexbin(x[both], y[both], gridsize=60, extent=(low, high, low, high), norm=LogNorm(vmin=1), cmap="viridis", linewidths=0)
+        ax.plot([low, high], [low, high], color="0.2", linewidth=0.8)
+        ax.set(xlabel=f"reference {q.label}", ylabel=f"estimate {q.label}", title=title, aspect="equal")
+        ax.figure.colorbar(drawn, ax=ax, label="pairs", shrink=0.8)
+    return ax.figure
+
+
+def plot_series(series: Mapping[str, Any], *, labels: Mapping[str, str] | None = None, title: str = "") -> Any:
+    """Time series one below the other on a common time axis; those with gaps as dots, precipitation as bars.
+
+    Parameters
+    ----------
+    series
+        Name to `xarray.DataArray` over ``time``.
+    labels
+        Axis label by name; by default the variable's ``long_name`` and ``units``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    import matplotlib.pyplot as plt
+
+    with style():
+        fig, axes = plt.subplots(len(series), 1, figsize=(7.2, 1.35 * len(series) + 0.5), sharex=True, layout="constrained")
+        for ax, colour, (name, values) in zip(np.atleast_1d(axes), COLOURS * 3, series.items(), strict=False):
+            if "precip" in name:
+                ax.bar(values["time"], values, width=1.0, color=colour)
+            elif bool(values.isnull().any()):
+                ax.plot(values["time"], values, ".", markersize=3, color=colour)
+            else:
+                ax.plot(values["time"], values, linewidth=0.9, color=colour)
+            ax.set_ylabel((labels or {}).get(name, f"{name.replace('_', ' ')}\n({values.attrs.get('units', '1')})"))
+        fig.align_ylabels()
+        fig.suptitle(title, fontsize=10)
+    return fig
+
+
+def day_slider(field: Any, quantity: str = "ssm", *, title: str = "", width: int = 640, height: int = 400) -> Any:
+    """An interactive map with a slider over days that needs no server once the page is built.
+
+    Parameters
+    ----------
+    field
+        `xarray.DataArray` over ``time`` and ``pixel``, or ``time, y, x``, with ``lat`` and ``lon`` in degrees. Some 30 days and
+        a few thousand cells at most: each frame is stored in the page, about 6 bytes a cell.
+
+    Returns
+    -------
+    holoviews object
+    """
+    import holoviews as hv
+    import hvplot.pandas
+    import hvplot.xarray  # noqa: F401
+
+    hv.output(widget_location="bottom")
+    q = quantity_of(quantity)
+    low, high = limits_of(q, field.values)
+    frame = field.to_dataframe("value").reset_index().dropna(subset=["value"])
+    frame = frame.assign(day=frame["time"].dt.strftime("%Y-%m-%d"))
+    frame[["lon", "lat", "value"]] = frame[["lon", "lat", "value"]].round(3)
+    box = (float(frame.lon.min()) - 1.5, float(frame.lon.max()) + 1.5, float(frame.lat.min()) - 1.5, float(frame.lat.max()) + 1.5)
+    points = frame.hvplot.points(
+        x="lon", y="lat", c="value", groupby="day", dynamic=False, marker="square", size=90, cmap=q.cmap, clim=(low, high),
+        clabel=q.label, width=width, height=height, xlim=box[:2], ylim=box[2:], xlabel="longitude (°)",
+        ylabel="latitude (°)", title=title, hover_cols=["value"],
+    )  # fmt: skip
+    return points * hv.Path(_inside(land_outline(0.15), box)).opts(color="gray", line_width=1)
+
+
+def _inside(lines: Sequence[NDArray[np.float64]], box: tuple[float, float, float, float]) -> list[NDArray[np.float64]]:
+    """The pieces of lines inside (west, east, south, north)."""
+    import shapely
+
+    window = shapely.box(box[0], box[2], box[1], box[3])
+    cut = [shapely.intersection(shapely.LineString(line), window) for line in lines]
+    parts = [p for geometry in cut for p in getattr(geometry, "geoms", [geometry]) if not p.is_empty]
+    return [np.round(np.asarray(p.coords), 2) for p in parts if p.geom_type == "LineString"]
+
+
+# -- onto the page ---------------------------------------------------------------------------------------------------
+
+
+def show(figure: Any, caption: str, *, made_by: Callable[..., Any] | str = "", alt: str = "", name: str = "", **parameters: Any) -> None:
+    """Display a figure with caption, alternative text and provenance, glue it under `name`, and close it.
+
+    Parameters
+    ----------
+    figure
+        A matplotlib figure, or a holoviews object for an interactive one.
+    caption
+        What is seen, in a sentence or two, with units.
+    made_by
+        The function that drew it, for the provenance line.
+    alt
+        What a reader who cannot see it should know; by default the caption.
+    name
+        For ``{glue}`` and links; also the figure's anchor on the page.
+    parameters
+        What it was made with beyond the page's own parameters.
+    """
+    line = provenance(made_by, **parameters)
+    if hasattr(figure, "savefig"):
+        import matplotlib.pyplot as plt
+
+        data = base64.b64encode(png_of(figure)).decode()
+        body = f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt or caption)}">'
+        plt.close(figure)
+    else:
+        _display_interactive(figure)
+        body = ""
+    _display_html(body, caption, line, name, alt or caption)
+
+
+def show_table(table: Any, caption: str, *, made_by: Callable[..., Any] | str = "", name: str = "", digits: int = 3, **parameters: Any) -> None:
+    """Display a data frame with caption and provenance, and glue it under `name`."""
+    body = table.to_html(border=0, float_format=lambda v: f"{v:.{digits}f}", na_rep="–")
+    _display_html(body, caption, provenance(made_by, **parameters), name, caption)
+
+
+def png_of(figure: Any) -> bytes:
+    """A figure as PNG, the same bytes for the same figure."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight", dpi=STYLE["savefig.dpi"], metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _display_interactive(figure: Any) -> None:
+    from IPython.display import display
+
+    display(figure)
+
+
+def _display_html(body: str, caption: str, line: str, name: str, alt: str) -> None:
+    from IPython.display import display
+
+    anchor = f' id="{html.escape(name)}"' if name else ""
+    text = (
+        f'<figure class="made"{anchor}>{body}<figcaption>{html.escape(caption)}'
+        f'<p class="provenance">{html.escape(line)}</p></figcaption></figure>'
+    )
+    # `{glue}` finds an output by this entry of its metadata
+    metadata = {"scrapbook": {"name": name, "mime_prefix": ""}} if name else {}
+    display({"text/html": text, "text/plain": f"{alt}\n{line}"}, metadata=metadata, raw=True)
