@@ -1,9 +1,9 @@
 """From raw products to predictors: the steps of the paper's section 2.1.3, for real data and the twin alike.
 
-Quality screening, all-weather land surface temperature, Savitzky-Golay smoothing of vegetation indices, 16-day to daily,
-TVDI by the triangle method, slope and aspect, aggregation of fine rasters. The paper names the methods through its
-references but not their settings; every setting here is a parameter. All functions are pure and take plain arrays with time
-first; missing values are NaN.
+Quality screening, all-weather land surface temperature, Savitzky-Golay smoothing of vegetation indices, 16-day to
+daily, TVDI by the triangle method, slope and aspect, aggregation of fine rasters. The paper names the methods
+through its references but not their settings; every setting here is a parameter. All functions are pure and take
+plain arrays with time first; missing values are NaN.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def smap_recommended(retrieval_flag: ArrayLike) -> Bool:
 def modis_lst_good(qc: ArrayLike, worst_error: int = 1) -> Bool:
     """MOD11 pixels with LST produced and an average error no worse than class `worst_error`.
 
-    Bits 0-1 of ``QC_Day`` say whether LST was produced (00, 01), bits 6-7 the error class (0: up to 1 K, 1: up to 2 K, 2: up
-    to 3 K, 3: more).
+    Bits 0-1 of ``QC_Day`` say whether LST was produced (00, 01), bits 6-7 the error class (0: up to 1 K, 1: up to 2
+    K, 2: up to 3 K, 3: more).
     """
     return (bit_field(qc, 0, 2) <= 1) & (bit_field(qc, 6, 2) <= worst_error)
 
@@ -135,10 +135,10 @@ def all_weather_lst(
 ) -> Float:
     """Land surface temperature on every day, clear or cloudy.
 
-    Clear-sky values are regressed, pixel by pixel, on an annual cycle and on the anomalies of `covariates` (air temperature,
-    radiation of a reanalysis); what the regression leaves unexplained is carried from the neighbouring clear days with
-    weight exp(-days / `memory_days`). Clear days keep their value. Assumption: the paper cites a merging of reanalysis
-    and thermal infrared (its reference 45) without settings; this is its simplest form.
+    Clear-sky values are regressed, pixel by pixel, on an annual cycle and on the anomalies of `covariates` (air
+    temperature, radiation of a reanalysis); what the regression leaves unexplained is carried from the neighbouring
+    clear days with weight exp(-days / `memory_days`). Clear days keep their value. Assumption: the paper cites a
+    merging of reanalysis and thermal infrared (its reference 45) without settings; this is its simplest form.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def all_weather_lst(
 
 
 def carry_residual(residual: Float, memory_days: float) -> Float:
-    """Residuals carried into gaps from both sides, each side weighted by exp(-days / memory), so that long gaps get zero."""
+    """Residuals carried into gaps from both sides with weight exp(-days / memory), so that long gaps get zero."""
     decay = np.exp(-1.0 / memory_days)
 
     def sweep(rows: Float) -> tuple[Float, Float]:
@@ -207,9 +207,9 @@ def upper_envelope(
 ) -> Float:
     """Savitzky-Golay series that approaches the upper envelope of a vegetation index (Chen et al. 2004).
 
-    Cloud and haze only lower an index. A first smoothing gives the trend; then values below it are replaced by it and the
-    series is smoothed again, until the distance to the original values, weighted by how far they lie above the trend,
-    grows. Each column keeps its own best round.
+    Cloud and haze only lower an index. A first smoothing gives the trend; then values below it are replaced by it
+    and the series is smoothed again, until the distance to the original values, weighted by how far they lie above
+    the trend, grows. Each column keeps its own best round.
 
     Parameters
     ----------
@@ -269,7 +269,8 @@ def temperature_vegetation_dryness(
     """TVDI by the triangle method: (LST - wet edge) / (dry edge - wet edge), 0 wet to 1 dry.
 
     On each day and in each window the highest and the lowest LST of every NDVI bin are fitted by a straight line in
-    NDVI: the dry and the wet edge (Sandholt et al. 2002). Windows with too few bins take the edges of all cells of the day.
+    NDVI: the dry and the wet edge (Sandholt et al. 2002). Windows with too few bins take the edges of all cells of
+    the day.
 
     Parameters
     ----------
@@ -396,7 +397,8 @@ def aggregate_mean(values: Float, factor: int, smallest_share: float = 0.0) -> F
 
 
 def aggregate_majority(classes: NDArray[np.integer], factor: int, missing: int | None = None) -> NDArray[np.integer]:
-    """Most frequent class of `factor` x `factor` blocks; ties go to the lowest class, `missing` never wins unless alone.
+    """Most frequent class of `factor` x `factor` blocks; ties go to the lowest class, `missing` never wins unless
+    alone.
 
     >>> aggregate_majority(np.array([[1, 2], [2, 3]]), 2).tolist()
     [[2]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,10 +57,10 @@ class Grid:
         Shape (ny, nx), true inside the schematic outline.
     """
 
-    x: Array
-    y: Array
-    lon: Array
-    lat: Array
+    x: NDArray
+    y: NDArray
+    lon: NDArray
+    lat: NDArray
     cell: float
     land: NDArray[np.bool_]
 
@@ -69,7 +70,7 @@ class Grid:
         return self.land.shape[0], self.land.shape[1]
 
     @property
-    def points(self) -> tuple[Array, Array]:
+    def points(self) -> tuple[NDArray, NDArray]:
         """Longitude and latitude of the land cells, row-major, each of shape (pixel,)."""
         lon, lat = np.meshgrid(self.lon, self.lat)
         return lon[self.land], lat[self.land]
@@ -124,7 +125,7 @@ def refined(grid: Grid, factor: int) -> tuple[Array, Array, Array, Array]:
     return (x, y, *to_degrees(x, y))
 
 
-def to_degrees(x: Array, y: Array) -> tuple[Array, Array]:
+def to_degrees(x: NDArray, y: NDArray) -> tuple[Array, Array]:
     """Longitude of EPSG:6933 columns and latitude of its rows."""
     from pyproj import Transformer
 
@@ -158,7 +159,7 @@ def polyline_distance(lon: Array, lat: Array, line: tuple[tuple[float, float], .
     px, py = to_km(lon, lat)
     vertices = np.stack(to_km(*np.asarray(line, float).T), axis=1)
     best = np.hypot(px - vertices[0, 0], py - vertices[0, 1])
-    for (ax, ay), (bx, by) in zip(vertices[:-1], vertices[1:], strict=True):
+    for (ax, ay), (bx, by) in pairwise(vertices):
         dx, dy = bx - ax, by - ay
         along = np.clip(((px - ax) * dx + (py - ay) * dy) / (dx * dx + dy * dy), 0, 1)
         best = np.minimum(best, np.hypot(px - ax - along * dx, py - ay - along * dy))

@@ -47,7 +47,8 @@ AREAS: dict[str, tuple[float, float, tuple[tuple[float, float], ...]]] = {
     "Sichuan": (420, 50, ((103.8, 30.3), (105, 32), (107.5, 31.3), (107.8, 30), (106.5, 28.8), (104.3, 28.8))),
     "North China Plain": (
         40, 55,
-        ((114.2, 35), (115.3, 38.5), (117, 40), (119.5, 39.3), (118, 37), (118, 35.3), (120.5, 33), (121, 31), (117, 31),
+        ((114.2, 35), (115.3, 38.5), (117, 40), (119.5, 39.3), (118, 37), (118, 35.3), (120.5, 33), (121, 31),
+         (117, 31),
          (114.5, 33)),
     ),
     "Northeast Plain": (160, 75, ((122, 41), (122, 46.5), (125, 48), (127, 46), (125, 43), (123.5, 41))),
@@ -269,7 +270,12 @@ def _relief(grid: Grid, seed: int, refine: int) -> dict[str, Array]:
     fine = fine + (15 + 0.11 * np.abs(fine)) * rough
     east, north = horn_gradient(fine, grid.cell / refine)
     sin, cos = aspect_components(east, north)
-    fields = {"dem": fine, "slope": slope_degrees(east, north), "aspect_sin": sin, "aspect_cos": cos}
+    fields: dict[str, NDArray] = {
+        "dem": fine,
+        "slope": slope_degrees(east, north),
+        "aspect_sin": sin,
+        "aspect_cos": cos,
+    }
     return {name: aggregate_mean(field, refine) for name, field in fields.items()}
 
 
@@ -321,7 +327,7 @@ def _water_fraction(grid: Grid, lon: Array, lat: Array) -> Array:
 
 
 def _sea_share(grid: Grid) -> Array:
-    """Share of a cell's finer points that lie outside the outline on its seaward side (east of 108 E, south of 41 N)."""
+    """Share of a cell's finer points outside the outline where that is sea (east of 108 E, south of 41 N)."""
     _, _, lon, lat = refined(grid, 3)
     seaward = (lon[None, :] > 108.0) & (lat[:, None] < 41.0)
     outside = seaward & ~inside_outline(*np.meshgrid(lon, lat))

@@ -27,9 +27,10 @@ SMALLEST_SSM = 0.02  # the floor of SMAP's retrievals
 CCI_DEGREES = 0.25
 # Largest vegetation water content (kg m-2) by IGBP class; woody plants keep half of it the year round.
 VEGETATION_WATER = {
-    1: 8.5, 2: 9.0, 3: 6.5, 4: 6.5, 5: 7.0, 6: 2.0, 7: 0.8, 8: 5.5, 9: 3.2, 10: 1.6, 11: 3.0, 12: 3.8, 13: 2.5, 14: 3.6,
+    1: 6.5, 2: 6.5, 3: 5.4, 4: 5.4, 5: 5.8, 6: 2.0, 7: 0.8, 8: 4.6, 9: 3.0, 10: 1.6, 11: 3.0, 12: 3.6, 13: 2.5, 14: 3.6,
     15: 0.0, 16: 0.1, 17: 0.5,
 }  # fmt: skip
+WET_BIAS = 0.010  # m3 m-3 per kg m-2 of vegetation water: forests look wetter than they are
 WOODY = (1, 2, 3, 4, 5, 8)
 
 
@@ -85,7 +86,7 @@ def _smooth(grid: Grid, rng: np.random.Generator, peak_km: float = 300.0) -> Arr
 def make_smap(grid: Grid, land: Land, soil: Hydraulics, seed: int) -> Smap:
     """Masks of both overpasses and the error fields that do not change in time."""
     rng = np.random.default_rng([seed, 10])
-    bias = 0.010 * _smooth(grid, rng) + 0.012 * rng.standard_normal(len(land.dem))
+    bias = 0.022 * _smooth(grid, rng) + 0.018 * rng.standard_normal(len(land.dem))
     pivot = 0.5 * (soil.wilting + soil.field_capacity)
     return Smap(overpass_masks(*grid.points), bias, pivot, soil.saturation, land.water_fraction > OPEN_WATER)
 
@@ -104,8 +105,8 @@ def smap_retrieval(
 ) -> tuple[Array, NDArray[np.int8]]:
     """Soil moisture as SMAP would give it, and the cause of each gap.
 
-    The error grows with vegetation water: noise 0.014 + 0.006 per kg m-2, less sensitivity (2.5 % per kg m-2) around the middle of the
-    soil's range, and a fixed bias per cell.
+    The error grows with vegetation water: noise 0.014 + 0.006 per kg m-2, less sensitivity (2.5 % per kg m-2) around
+    the middle of the soil's range, a wet bias of 0.010 per kg m-2 and a fixed bias per cell (sd 0.028).
 
     Returns
     -------
@@ -116,7 +117,7 @@ def smap_retrieval(
     """
     noise = rng.standard_normal(len(theta)) * (0.014 + 0.006 * vegetation)
     seen_theta = smap.pivot + (theta - smap.pivot) * (1 - 0.025 * vegetation)
-    value = np.clip(seen_theta + smap.bias * (1 + 0.2 * vegetation) + noise, SMALLEST_SSM, smap.ceiling)
+    value = np.clip(seen_theta + smap.bias + WET_BIAS * vegetation + noise, SMALLEST_SSM, smap.ceiling)
     dense = vegetation > DENSE_VEGETATION
     cause = np.select([smap.water, ~seen, frost, snow > SNOW_MM, dense], [5, 1, 2, 3, 4], 0).astype(np.int8)
     return np.where(cause == 0, value, np.nan), cause
@@ -184,7 +185,7 @@ def cci_mean(cci: Cci, values: Array) -> Array:
 def cci_retrieval(
     cci: Cci, day: int, theta: Array, pivot: Array, vegetation: Array, closed: Bool, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """ESA CCI soil moisture and its stated uncertainty, m3 m-3: damped, offset, noisy; none in frost, snow or forest."""
+    """ESA CCI soil moisture and its uncertainty, m3 m-3: damped, offset, noisy; none in frost, snow or forest."""
     plants, middle = vegetation[cci.nearest], pivot[cci.nearest]
     spread = 0.018 + 0.004 * plants
     value = middle + (cci_mean(cci, theta) - middle) * cci.gain + cci.bias + spread * rng.standard_normal(len(cci.lon))
@@ -218,8 +219,8 @@ def station_readings(
 ) -> tuple[Array, NDArray[np.int8], StationState]:
     """Readings at 6 am (m3 m-3), their flags (index into `STATION_FLAGS`), and the next state.
 
-    A reading is the cell's soil moisture times the station's gain about the middle of the soil's range, plus its offset,
-    plus a local anomaly that lasts about ten days. In frozen ground the probe sees a third of the water.
+    A reading is the cell's soil moisture times the station's gain about the middle of the soil's range, plus its
+    offset, plus a local anomaly that lasts about ten days. In frozen ground the probe sees a third of the water.
     """
     n = len(stations.pixel)
     draw, chance = rng.standard_normal(n), rng.random((2, n))

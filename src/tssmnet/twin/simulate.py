@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -27,8 +27,8 @@ UNIX = np.datetime64("1970-01-01")
 class Run:
     """The twin in motion; `state_arrays` and `restore` let a long run stop and go on.
 
-    A day runs from 6 pm to 6 pm: a night half ends at SMAP's morning overpass, a day half at its evening one. A quarter of
-    a date's rain falls before 6 am, half until 6 pm and a quarter after.
+    A day runs from 6 pm to 6 pm: a night half ends at SMAP's morning overpass, a day half at its evening one. A
+    quarter of a date's rain falls before 6 am, half until 6 pm and a quarter after.
     """
 
     def __init__(self, grid: Grid, land: Land, seed: int, start: np.datetime64, spinup: int) -> None:
@@ -79,7 +79,7 @@ class Run:
         soil_temperature = water.soil_temperature_step(self.state, day.air_temperature, 0.5)
         self.state = replace(self.state, soil_temperature=soil_temperature)
 
-    def observe(self, date: np.datetime64, truth: Values) -> Values:
+    def observe(self, date: np.datetime64, truth: Mapping[str, NDArray[Any]]) -> Values:
         """What was seen on a date: SMAP, MODIS, reanalysis, ESA CCI, stations."""
         rng = np.random.default_rng([self.seed, 200, int((date - UNIX).astype(int))])
         cycle, plants = cycle_day(date), eyes.vegetation_water(self.land, self.limits, truth["green"])
@@ -88,7 +88,7 @@ class Run:
         for name, theta in (("am", truth["ssm_true"]), ("pm", truth["ssm_true_pm"])):
             seen = self.smap.masks[name][cycle]
             values = eyes.smap_retrieval(self.smap, seen, theta, plants, frost, snow, rng)
-            out[f"ssm_{name}"], out[f"gap_cause_{name}"] = values
+            out[f"ssm_{name}"], out["gap_cause" if name == "am" else "gap_cause_pm"] = values
         out["lst_clear"] = eyes.modis_lst(truth["lst_true"], truth["cloud_cover"], rng)
         out["precipitation"], out["air_temperature"], out["radiation"] = eyes.reanalysis(
             truth["precipitation"], truth["air_temperature"], truth["radiation"], rng
@@ -139,7 +139,8 @@ def _period(date: np.datetime64) -> np.datetime64:
 
 
 def blocks(run: Run, end: np.datetime64, block_days: int) -> Iterator[tuple[int, dict[str, Values]]]:
-    """Run on to `end` and give blocks of days: index of the first day, then ``truth``, ``seen`` (day, place) and ``composites``.
+    """Run on to `end` and give blocks of days: index of the first day, then ``truth``, ``seen`` (day, place) and
+    ``composites``.
 
     ``composites`` maps the start of each period that ended within the block to its NDVI and EVI, shape (2, pixel).
     """
@@ -148,12 +149,15 @@ def blocks(run: Run, end: np.datetime64, block_days: int) -> Iterator[tuple[int,
         truths, seen, composites = [], [], {}
         for _ in range(min(block_days, int((end - run.date).astype(int)))):
             date = run.date
-            truths.append({k: np.float32(v) if v.dtype == float else v for k, v in run.advance().items()})
-            seen.append({k: np.float32(v) if v.dtype == float else v for k, v in run.observe(date, truths[-1]).items()})
+            truths.append(_single(run.advance()))
+            seen.append(_single(run.observe(date, truths[-1])))
             if _period(date + 1) == date + 1 or date + 1 == end:
                 composites[str(_period(date))] = run.take_composite().astype(np.float32)
         stacked = {k: np.stack([t[k] for t in truths]) for k in truths[0]}
-        yield (
-            first,
-            {"truth": stacked, "seen": {k: np.stack([s[k] for s in seen]) for k in seen[0]}, "composites": composites},
-        )
+        stacked_seen = {k: np.stack([s[k] for s in seen]) for k in seen[0]}
+        yield first, {"truth": stacked, "seen": stacked_seen, "composites": composites}
+
+
+def _single(values: Values) -> Values:
+    """Double precision made single, the rest as it is."""
+    return {k: v.astype(np.float32) if v.dtype == np.float64 else v for k, v in values.items()}

@@ -1,8 +1,8 @@
 """Stations of the paper's Table 2: where they stand and when they reported.
 
-Coordinates of MAQU, NAQU, NGARI, CTP_SMTMN, SMN-SDR and of SONTE-China's GuYuan and MinQin are the public ones of the International Soil
-Moisture Network. The other SONTE-China sites are not listed there: their place is the town of their name, good to
-some tens of kilometres, and marked approximate.
+Coordinates of MAQU, NAQU, NGARI, CTP_SMTMN, SMN-SDR and of SONTE-China's GuYuan and MinQin are the public ones of
+the International Soil Moisture Network. The other SONTE-China sites are not listed there: their place is the town of
+their name, good to some tens of kilometres, and marked approximate.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ LISTED = (
      "SQ13 32.4333 79.9;SQ14 32.4633 80.1691;SQ16 32.4375 80.0812;SQ17 32.6086 80.0628;SQ18 32.6333 80.0397;"
      "SQ19 32.6253 80.0014;SQ20 32.6842 79.9186;SQ21 32.7472 79.7969"),
 )  # fmt: skip
-# SONTE-China: ten stations within some hundred metres at each site. site, lat, lon, first, last, land cover, approximate.
+# SONTE-China: ten stations within some hundred metres at each site. site, lat, lon, first, last, land cover,
+# approximate.
 SONTE = (
     ("GuYuan", 41.7631, 115.6809, "2021-03", "2021-11", "shrubland", False),
     ("MinQin", 38.6296, 102.9182, "2021-01", "2021-12", "mixed forest", False),
@@ -73,7 +74,7 @@ SONTE = (
 
 @dataclass(frozen=True)
 class StationTable:
-    """Stations by column: names, degrees, first and last day of Table 2, its land cover, whether the place is approximate."""
+    """Stations by column: names, degrees, Table 2's first and last day and land cover, whether the place is rough."""
 
     network: NDArray[np.str_]
     station: NDArray[np.str_]
@@ -91,21 +92,21 @@ class StationTable:
 def station_table() -> StationTable:
     """All stations of Table 2 whose coordinates are public, and ten for each SONTE-China site."""
     rows: list[tuple[str, str, float, float, str, str, str, bool]] = []
-    for network, first, last, cover, text in LISTED:
+    for network, begin, end, kind, text in LISTED:
         for entry in text.split(";"):
-            name, lat, lon = entry.split()
-            rows.append((network, name, float(lat), float(lon), first, last, cover, False))
+            name, north, east = entry.split()
+            rows.append((network, name, float(north), float(east), begin, end, kind, False))
     for site, lat, lon, first, last, cover, approximate in SONTE:
         rows += [("SONTE-China", f"{site}{i:02d}", lat, lon, first, last, cover, approximate) for i in range(1, 11)]
-    network, station, lat, lon, first, last, cover, approximate = zip(*rows, strict=True)
-    month_after = np.array(last, "datetime64[M]") + 1
+    columns: list[NDArray] = [np.array(column) for column in zip(*rows, strict=True)]
+    month_after = columns[5].astype("datetime64[M]") + 1
     return StationTable(
-        np.array(network),
-        np.array(station),
-        np.array(lat, float),
-        np.array(lon, float),
-        np.array(first, "datetime64[M]").astype("datetime64[D]"),
+        columns[0],
+        columns[1],
+        columns[2],
+        columns[3],
+        columns[4].astype("datetime64[M]").astype("datetime64[D]"),
         month_after.astype("datetime64[D]") - 1,
-        np.array(cover),
-        np.array(approximate),
+        columns[6],
+        columns[7],
     )

@@ -1,8 +1,8 @@
 """Soil water, snow, frost, vegetation and surface temperature of the twin.
 
-Two soil layers (5 cm over 55 cm) with texture-dependent limits. Every flux is taken from one store and given to another, or to the
-outside, so that storage change equals what came in less what went out; each is limited by what its source
-holds and its target can take, so soil moisture never leaves [residual, saturation].
+Two soil layers (5 cm over 55 cm) with texture-dependent limits. Every flux is taken from one store and given to
+another, or to the outside, so that storage change equals what came in less what went out; each is limited by what
+its source holds and its target can take, so soil moisture never leaves [residual, saturation].
 """
 
 from __future__ import annotations
@@ -20,25 +20,30 @@ Array = NDArray[np.float64]
 SURFACE_MM, DEEP_MM = 50.0, 550.0
 FREEZING_K = 272.65
 MELT_MM = 3.0  # degree-day factor, mm d-1 K-1
-EXCHANGE_MM = 2.2  # surface and deep layer at opposite ends exchange this much a day
-DEEP_DRAIN_DAYS = 18.0
+EXCHANGE_MM = 4.5  # surface and deep layer at opposite ends exchange this much a day
+LARGEST_EXCHANGE_MM = 2.5  # mm d-1
+BYPASS = 0.25  # share of infiltration that runs past the surface layer through cracks, roots and wet patches
+INTERCEPTION_MM = 2.0  # what a full canopy keeps from a day's rain and gives back to the air
+BARE_SHARE = 0.6  # soil evaporation draws from more than the top 5 cm: the layer's share of it
+DEEP_DRAIN_DAYS = 15.0  # on slopes; five times as long in wet lowlands
 GREEN_UP_DAYS, BROWN_DAYS = 14.0, 26.0
 
 
 @dataclass(frozen=True)
 class Hydraulics:
-    """Soil water limits (m3 m-3), drainage time of the surface layer (days), each of shape (pixel,)."""
+    """Soil water limits (m3 m-3), drainage times of both layers (days), each of shape (pixel,)."""
 
     residual: Array
     wilting: Array
     field_capacity: Array
     saturation: Array
     drain_days: Array
+    deep_drain_days: Array
 
 
 @dataclass(frozen=True)
 class State:
-    """What is carried from step to step, each of shape (pixel,): water in mm, soil temperature in K, green cover 0..1."""
+    """What is carried on, each of shape (pixel,): water in mm, soil temperature in K, green cover 0..1."""
 
     surface: Array
     deep: Array
@@ -80,7 +85,9 @@ def hydraulics(land: Land) -> Hydraulics:
     saturation = np.clip(saturation, capacity + 0.06, 0.65)
     conductivity = 1930 * 24 * (saturation - capacity) ** 2.7  # mm d-1, the shape of their eq. 16
     drain_days = np.clip(60 / np.maximum(conductivity, 1), 0.15, 1.8)
-    return Hydraulics(0.01 + 0.2 * wilting, wilting, capacity, saturation, drain_days)
+    flat = np.clip(1 - land.slope / 0.6, 0, 1) * np.clip(1 - land.dem / 600, 0, 1)
+    deep_drain_days = DEEP_DRAIN_DAYS * (1 + 4 * flat)
+    return Hydraulics(0.01 + 0.2 * wilting, wilting, capacity, saturation, drain_days, deep_drain_days)
 
 
 def first_state(land: Land, soil: Hydraulics, air_temperature: Array) -> State:
@@ -117,12 +124,13 @@ def water_step(
     """
     ice = frozen(state)
     snow, liquid, sublimation = _snow(state.snow, rain, air_temperature, demand, days)
-    surface, deep, runoff = _infiltrate(state.surface, state.deep, soil, liquid, ice)
+    canopy = np.minimum(0.3 * liquid, INTERCEPTION_MM * days * state.green)
+    surface, deep, runoff = _infiltrate(state.surface, state.deep, soil, liquid - canopy, ice)
     surface, deep, drainage = _redistribute(surface, deep, soil, ice, days)
     free = np.where(snow > 1.0, 0.0, np.where(ice, 0.1, 1.0))  # snow shields the soil, ice holds it
     surface, deep, evaporation, transpiration = _evaporate(surface, deep, soil, state.green, demand * free)
     new = replace(state, surface=surface, deep=deep, snow=snow)
-    return new, Fluxes(rain, runoff, evaporation, transpiration, sublimation, drainage)
+    return new, Fluxes(rain, runoff, evaporation + canopy, transpiration, sublimation, drainage)
 
 
 def balance_error(before: State, after: State, fluxes: Fluxes) -> Array:
@@ -145,13 +153,14 @@ def _snow(snow: Array, rain: Array, air: Array, demand: Array, days: float) -> t
 def _infiltrate(
     surface: Array, deep: Array, soil: Hydraulics, liquid: Array, ice: NDArray[np.bool_]
 ) -> tuple[Array, Array, Array]:
-    """Rain and melt enter; the wetter (or the more frozen) the more runs off; what the layer cannot hold passes below."""
+    """Rain and melt enter; the wetter or more frozen, the more runs off; what the layer cannot hold passes below."""
     wetness = deep / (soil.saturation * DEEP_MM)
     runoff = liquid * np.where(ice, 0.6, 0.6 * wetness**3)
-    filled = surface + (liquid - runoff)
+    bypass = np.where(ice, 0.0, BYPASS) * (liquid - runoff)
+    filled = surface + (liquid - runoff - bypass)
     excess = np.maximum(filled - soil.saturation * SURFACE_MM, 0)
-    below = np.minimum(excess, soil.saturation * DEEP_MM - deep)
-    return filled - excess, deep + below, runoff + (excess - below)
+    below = np.minimum(excess + bypass, soil.saturation * DEEP_MM - deep)
+    return filled - excess, deep + below, runoff + (excess + bypass - below)
 
 
 def _redistribute(
@@ -167,19 +176,20 @@ def _redistribute(
     level = (surface / SURFACE_MM - soil.residual) / span, (deep / DEEP_MM - soil.residual) / span
     # Dry soil conducts badly: the exchange fades with the drier layer's water.
     ease = np.clip(np.minimum(*level), 0.02, 1.0) ** 0.5
-    down = np.clip(EXCHANGE_MM * days * ease * (level[0] - level[1]), -1.5 * days, 1.5 * days) * moving
+    down = np.clip(EXCHANGE_MM * ease * (level[0] - level[1]), -LARGEST_EXCHANGE_MM, LARGEST_EXCHANGE_MM)
+    down = down * days * moving
     down = np.minimum(down, np.minimum(0.5 * (surface - soil.residual * SURFACE_MM), soil.saturation * DEEP_MM - deep))
     up_limit = np.minimum(0.02 * (deep - soil.residual * DEEP_MM), 0.5 * (soil.saturation * SURFACE_MM - surface))
     down = np.maximum(down, -up_limit)
     surface, deep = surface - down, deep + down
-    leak = np.maximum(deep - soil.field_capacity * DEEP_MM, 0) * (1 - np.exp(-days / DEEP_DRAIN_DAYS))
+    leak = np.maximum(deep - soil.field_capacity * DEEP_MM, 0) * (1 - np.exp(-days / soil.deep_drain_days))
     return surface, deep - leak, leak
 
 
 def _evaporate(
     surface: Array, deep: Array, soil: Hydraulics, green: Array, demand: Array
 ) -> tuple[Array, Array, Array, Array]:
-    """Bare soil dries from the surface, plants drink from both layers; both slow down exponentially as water runs out."""
+    """Bare soil dries from the surface, plants drink from both layers; both slow down as water runs out."""
     bare = _take(
         surface, soil.residual * SURFACE_MM, 0.8 * soil.field_capacity * SURFACE_MM, demand * (1 - 0.8 * green)
     )
@@ -236,8 +246,9 @@ def evi(green: Array) -> Array:
 def surface_temperature(state: State, soil: Hydraulics, air_temperature: Array, radiation: Array, land: Land) -> Array:
     """Land surface temperature (K) at the morning overpass of MODIS Terra, about 10:30.
 
-    The surface stands above the day's mean air temperature by what the sun puts in less what evaporation takes out: dry bare
-    ground heats most, wet or green ground least; that spread is the triangle TVDI reads. Snow stays at or below melting.
+    The surface stands above the day's mean air temperature by what the sun puts in less what evaporation takes out:
+    dry bare ground heats most, wet or green ground least; that spread is the triangle TVDI reads. Snow stays at or
+    below melting.
     """
     theta = state.surface / SURFACE_MM
     wet = np.clip((theta - soil.residual) / (0.85 * soil.field_capacity - soil.residual), 0, 1)

@@ -21,16 +21,16 @@ class Waves:
 
     east: Complex  # (nx, k)
     north: Complex  # (ny, l)
-    kx: NDArray[np.float64]  # rad m-1
-    ky: NDArray[np.float64]
+    kx: NDArray  # rad m-1
+    ky: NDArray
     amplitude: NDArray[np.float32]  # (l, k), makes unit variance
 
-    def draw(self, rng: np.random.Generator) -> Complex:
+    def draw(self, rng: np.random.Generator) -> NDArray:
         """Coefficients of a new field with mean 0 and variance 1."""
         parts = rng.standard_normal((2, *self.amplitude.shape), np.float32)
         return self.amplitude * (parts[0] + 1j * parts[1]).astype(np.complex64)
 
-    def field(self, coefficients: Complex) -> NDArray[np.float32]:
+    def field(self, coefficients: Complex) -> NDArray:
         """The field on the map, shape (ny, nx)."""
         return (self.north @ coefficients @ self.east.T).real
 

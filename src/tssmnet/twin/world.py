@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +12,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tssmnet import processing
-from tssmnet.errors import TssmnetError, require_known
+from tssmnet.errors import require_known
 from tssmnet.twin import land as lands
 from tssmnet.twin import observers as eyes
 from tssmnet.twin.grid import CRS, Grid, make_grid
-from tssmnet.twin.simulate import COMPOSITE_DAYS, Run, blocks, composite_starts
+from tssmnet.twin.simulate import COMPOSITE_DAYS, Run, blocks
 
 SYNTHETIC = "synthetic twin"
 NOTE = "Made by a simulation with known truth; no value here was measured anywhere."
@@ -53,7 +49,6 @@ VARIABLES: dict[str, tuple[str, str, str | None]] = {
     "snow_water": ("snow water equivalent", "mm", "lwe_thickness_of_surface_snow_amount"),
     "green": ("green cover fraction", "1", None),
     "gap_cause": ("why SMAP gives no value in the morning", "1", None),
-    "gap_cause_am": ("why SMAP gives no value in the morning", "1", None),
     "gap_cause_pm": ("why SMAP gives no value in the evening", "1", None),
     "landcover": ("land cover, IGBP", "1", None),
     "soil_class": ("soil group", "1", None),
@@ -81,7 +76,6 @@ CLASSES: dict[str, dict[int, str]] = {
     "soil_class": dict(enumerate(lands.SOIL)),
     "texture": dict(enumerate(lands.TEXTURE)),
     "gap_cause": dict(enumerate(eyes.GAP_CAUSES)),
-    "gap_cause_am": dict(enumerate(eyes.GAP_CAUSES)),
     "gap_cause_pm": dict(enumerate(eyes.GAP_CAUSES)),
     "soil_moisture_flag": dict(enumerate(eyes.STATION_FLAGS)),
 }
@@ -94,7 +88,7 @@ TRUTH = ("ssm_true", "ssm_true_pm", "deep_moisture", "frozen", "snow_water", "gr
 SEEN = (
     "ssm_am",
     "ssm_pm",
-    "gap_cause_am",
+    "gap_cause",
     "gap_cause_pm",
     "lst_clear",
     "precipitation",
@@ -104,7 +98,6 @@ SEEN = (
 COMPOSITES = ("ndvi_composite", "evi_composite")
 PREDICTORS = ("lst", "ndvi", "evi", "tvdi")
 FORCING = ("precipitation", "air_temperature")
-PARTS = ("truth", "observations", "stations", "esa_cci", "cube")
 
 
 @dataclass(frozen=True)
@@ -173,8 +166,8 @@ def twin_world(
     Twin
         Datasets cube, truth, observations, stations, esa_cci.
     """
-    _check_choices(layout, overpass, station_periods)
-    run = _new_run(seed, start, cell_km, region, spinup)
+    check_choices(layout, overpass, station_periods)
+    run = new_run(seed, start, cell_km, region, spinup)
     first = np.datetime64(start, "D")
     truth: dict[str, list] = {}
     seen: dict[str, list] = {}
@@ -189,12 +182,14 @@ def twin_world(
         {k: np.concatenate(seen.pop(k)) for k in list(seen)},
     )
     time = pd.date_range(start, periods=days)
-    made = dict(zip(("lst", "ndvi", "evi"), process_series(joined[1], *_stack(composites), time), strict=True))
+    made = dict(
+        zip(("lst", "ndvi", "evi"), process_series(joined[1], *stack_composites(composites), time), strict=True)
+    )
     windows = tvdi_windows(*run.grid.points)
     made["tvdi"] = processing.temperature_vegetation_dryness(
-        made["lst"], made["ndvi"], windows, np.float32(run.land.dem)
+        made["lst"], made["ndvi"], windows, run.land.dem.astype(np.float32)
     )
-    build = _Builder(run, time, layout, {"seed": seed, "cell_km": cell_km, "spinup": spinup})
+    build = Builder(run, time, layout, {"seed": seed, "cell_km": cell_km, "spinup": spinup})
     return build.twin(*joined, composites, made, forcing, overpass, station_periods)
 
 
@@ -242,17 +237,17 @@ def tvdi_windows(lon: NDArray, lat: NDArray, degrees: float = 8.0) -> NDArray[np
     return (np.floor(lon / degrees) * 1000 + np.floor(lat / degrees)).astype(np.int64)
 
 
-def _stack(composites: Mapping[str, NDArray]) -> tuple[NDArray, NDArray]:
+def stack_composites(composites: Mapping[str, NDArray]) -> tuple[NDArray, NDArray]:
     keys = sorted(composites)
     return np.array(keys, "datetime64[D]"), np.stack([composites[k] for k in keys])
 
 
-def _new_run(seed: int, start: str, cell_km: int, region: Any, spinup: int) -> Run:
+def new_run(seed: int, start: str, cell_km: int, region: Any, spinup: int) -> Run:
     grid = make_grid(cell_km, region)
     return Run(grid, lands.make_land(grid, seed), seed, np.datetime64(start, "D"), spinup)
 
 
-def _check_choices(layout: str, overpass: str, station_periods: str) -> None:
+def check_choices(layout: str, overpass: str, station_periods: str) -> None:
     require_known(layout, LAYOUTS, "layout of the twin")
     require_known(overpass, ("am", "both"), "overpass of the twin")
     require_known(station_periods, ("record", "paper"), "station period of the twin")
@@ -270,7 +265,7 @@ def attributes(name: str) -> dict[str, Any]:
     return attrs
 
 
-def _smap_mean(seen: Mapping[str, NDArray], overpass: str) -> NDArray:
+def smap_mean(seen: Mapping[str, NDArray], overpass: str) -> NDArray:
     """The cube's target: morning, or the mean of what the two overpasses gave."""
     if overpass == "am":
         return seen["ssm_am"]
@@ -280,7 +275,7 @@ def _smap_mean(seen: Mapping[str, NDArray], overpass: str) -> NDArray:
     return np.where(count > 0, mean, np.nan).astype(np.float32)
 
 
-class _Builder:
+class Builder:
     """Turns arrays on land cells into datasets."""
 
     def __init__(self, run: Run, time: pd.DatetimeIndex, layout: str, parameters: Mapping[str, Any]) -> None:
@@ -330,14 +325,13 @@ class _Builder:
         self, truth: dict, seen: dict, composites: dict, made: dict, forcing: bool, overpass: str, periods: str
     ) -> Twin:
         extra = {n: seen[n] for n in FORCING} if forcing else {}
-        cube = self.dataset({"ssm": _smap_mean(seen, overpass), **made, **extra}, STATIC)
+        cube = self.dataset({"ssm": smap_mean(seen, overpass), **made, **extra}, STATIC)
         observations = self.dataset({n: seen[n] for n in SEEN}, ("water_fraction",))
-        when, stack = _stack(composites)
+        when, stack = stack_composites(composites)
         for i, name in enumerate(COMPOSITES):
             values = self.place(np.ascontiguousarray(stack[:, i]))
             observations[name] = (("composite", *self.space), values, attributes(name))
         observations = observations.assign_coords(composite=pd.DatetimeIndex(when))
-        observations["gap_cause"] = observations["gap_cause_am"].assign_attrs(attributes("gap_cause"))
         return Twin(
             cube,
             self.dataset({n: truth[n] for n in TRUTH}, SOIL_LIMITS),
