@@ -46,18 +46,18 @@ def run_pages(runnable: Sequence[pages.Page], given: Mapping[str, Mapping[str, A
     TssmnetError
         If a page failed; the others have run.
     """
-    stale = {p: why for p in runnable if (why := freshness.why_stale(p, given.get(p.entry)))}
-    for page, why in stale.items():
+    stale = [(p, why) for p in runnable if (why := freshness.why_stale(p, given.get(p.entry)))]
+    for page, why in stale:
         print(f"stale: {page.entry} on {page.profile.name} ({why})", flush=True)
     if not stale:
         print("every page is fresh; none is run", flush=True)
         return
-    command = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--cores", "2", "--quiet", "all"]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--cores", "2", "--quiet", "rules", "host", "progress"]
     # Freshness is judged above, by hashes. A killed run leaves nothing half-written, so its lock and marks say nothing.
     command += ["--rerun-triggers", "input", "--nolock", "--rerun-incomplete", "--keep-going"]
-    command += ["--config", f"profile={profile}", f"pages={','.join(p.entry for p in runnable)}"]
+    command += ["--config", f"profile={profile}", f"pages={json.dumps([p.entry for p in runnable])}"]
     command += [f"given={json.dumps(given)}"]
-    command += ["--forcerun", *(str(p.executed.relative_to(pages.ROOT)) for p in stale)]
+    command += ["--forcerun", *(str(p.executed.relative_to(pages.ROOT)) for p, _ in stale)]
     if subprocess.run(command, cwd=pages.ROOT, env={**os.environ, "PYTHONPATH": str(pages.ROOT)}).returncode:
         raise TssmnetError("a page failed; its partial notebook is in _build/failed")
 

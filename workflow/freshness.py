@@ -31,12 +31,16 @@ def ingredients(page: pages.Page, given: Mapping[str, Any] | None = None) -> dic
     ``notebook`` (cells and metadata as stored), ``parameters``, ``library`` (each module that it reaches), ``data`` (of
     each data set), ``reads`` (files of the repository, such as stored results), ``lock``.
     """
+    from tssmnet.sources import SOURCES
+
     notebook = notebooks.read(page.source)
+    # the cubes of other profiles are in the same registry, and never asked for
+    others = {where.split(":")[0] for name, where in SOURCES.items() if name != page.profile.name}
     known = data_hashes()
     return {
         "notebook": file_digest(page.source),
         "parameters": pages.parameters_for(page, given),
-        "library": library_hashes(notebooks.modules_of(notebook)),
+        "library": library_hashes(notebooks.modules_of(notebook), without=others),
         "data": {name: known.get(name, "not in the manifest") for name in pages.data_for(page)},
         "reads": {name: file_digest(pages.ROOT / name) for name in pages.files_of(page, "reads")},
         "lock": file_digest(pages.ROOT / "requirements.lock"),

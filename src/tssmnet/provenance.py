@@ -94,8 +94,15 @@ def _public_home(name: str) -> str:
     return f"{PACKAGE}.{home}" if home else PACKAGE
 
 
-def library_hashes(modules: Iterable[str]) -> dict[str, str]:
+def library_hashes(modules: Iterable[str], *, without: Iterable[str] = ()) -> dict[str, str]:
     """Short sha256 of each module in `modules` and of every module of this library that they reach, by name.
+
+    Parameters
+    ----------
+    modules
+        Where to start.
+    without
+        Modules to stop at, unless they are among `modules`: what a registry names but this caller never asks for.
 
     Raises
     ------
@@ -103,9 +110,10 @@ def library_hashes(modules: Iterable[str]) -> dict[str, str]:
         If a name is not a module of this library.
     """
     waiting, found = list(modules), {}
+    outside = set(without) - set(waiting)
     while waiting:
         name = waiting.pop()
-        if name in found:
+        if name in found or name in outside:
             continue
         path = module_file(name)
         if path is None:
