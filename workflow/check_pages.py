@@ -32,6 +32,7 @@ HTML = pages.BUILD / "html"
 SHOTS = pages.BUILD / "screenshots"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LOCAL = "127.0.0.1"
+WIDTH = 1280
 
 # Asked of each page once it has settled: formulas and those that were set; widgets that were declared and that stand.
 PROBE = """(() => {
@@ -117,7 +118,7 @@ def chromium() -> Iterator[str]:
         raise TssmnetError(f"no browser found; install one of {', '.join(BROWSERS)}")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [binary, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
-        command += ["--remote-debugging-port=0", f"--user-data-dir={profile}", "--window-size=1280,1000"]
+        command += ["--remote-debugging-port=0", f"--user-data-dir={profile}", f"--window-size={WIDTH},1000"]
         command += [f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {LOCAL}", "about:blank"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
@@ -203,6 +204,7 @@ async def look_at(debugging: str, origin: str, page: Path) -> Finding:
     tab = Tab(await websocket_connect(target["webSocketDebuggerUrl"], max_message_size=2**28))
     for domain in ("Page", "Runtime", "Network", "Log"):
         await tab.ask(f"{domain}.enable")
+    await tab.ask("Emulation.setDeviceMetricsOverride", width=WIDTH, height=1000, deviceScaleFactor=1, mobile=False)
     await tab.ask("Page.navigate", url=f"{origin}/{name}")
     await tab.settle()
     finding = Finding(name, probe=await tab.evaluate(PROBE), kilobytes=page.stat().st_size // 1000)
@@ -216,9 +218,10 @@ async def look_at(debugging: str, origin: str, page: Path) -> Finding:
 
 async def picture(tab: Tab, path: Path) -> None:
     """The whole page as PNG, at most 9000 pixels long."""
-    size = (await tab.ask("Page.getLayoutMetrics"))["cssContentSize"]
-    clip = {"x": 0, "y": 0, "width": 1280, "height": min(size["height"], 9000), "scale": 1}
-    shot = await tab.ask("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
+    height = min((await tab.ask("Page.getLayoutMetrics"))["cssContentSize"]["height"], 9000)
+    await tab.ask("Emulation.setDeviceMetricsOverride", width=WIDTH, height=height, deviceScaleFactor=1, mobile=False)
+    await tab.settle()
+    shot = await tab.ask("Page.captureScreenshot", format="png")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(base64.b64decode(shot["data"]))
 

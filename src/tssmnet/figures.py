@@ -336,11 +336,10 @@ def day_slider(field: Any, quantity: str = "ssm", *, title: str = "", width: int
     q = quantity_of(quantity)
     low, high = limits_of(q, field.values)
     frame = field.to_dataframe("value").reset_index().dropna(subset=["value"])
-    frame = frame.assign(day=frame["time"].dt.strftime("%Y-%m-%d"))
     frame[["lon", "lat", "value"]] = frame[["lon", "lat", "value"]].round(3)
     box = (float(frame.lon.min()) - 1.5, float(frame.lon.max()) + 1.5, float(frame.lat.min()) - 1.5, float(frame.lat.max()) + 1.5)
     points = frame.hvplot.points(
-        x="lon", y="lat", c="value", groupby="day", dynamic=False, marker="square", size=90, cmap=q.cmap, clim=(low, high),
+        x="lon", y="lat", c="value", groupby="time", dynamic=False, marker="square", size=90, cmap=q.cmap, clim=(low, high),
         clabel=q.label, width=width, height=height, xlim=box[:2], ylim=box[2:], xlabel="longitude (°)",
         ylabel="latitude (°)", title=title, hover_cols=["value"],
     )  # fmt: skip
