@@ -84,8 +84,9 @@ def matches_by_bits(x, m, tolerance):
     """The same two counts from the kernel."""
     order = np.argsort(x, kind="stable")
     words = min(64, (len(x) + 63) // 64)
-    bits = np.empty((len(x) + 1) * (words + 1), np.uint64)
-    return template_matches(x[order], order, len(x), m, tolerance, bits, True)
+    bits = np.empty(len(x) * (words + 2) + 1, np.uint64)
+    lo, hi = np.empty((2, len(x) + 1), np.int64)
+    return template_matches(x[order], order, len(x), m, tolerance, lo, hi, bits)
 
 
 def test_the_table_has_31_rows_in_the_order_of_table_a1():

@@ -331,90 +331,103 @@ def peak_interval(x: Any, pos: Any) -> float:
 
 
 @njit(nogil=True, cache=True)
-def fill_matches(s: Any, at: Any, tolerance: float, start: int, words: int, rows: Any, window: Any) -> None:
-    """Match matrix of a strip of columns, one bit a pair: bit j of row i says |x_i - x_j| <= tolerance, j > i.
+def match_windows(s: Any, tolerance: float, lo: Any, hi: Any) -> None:
+    """For each of the n sorted values the range lo[k] to hi[k] of those within the tolerance; `lo` has n + 1 slots.
 
-    `s` are the sorted values and `at` their positions. Walking up the sorted values, the set of matching
-    positions changes only at its two ends, so a row costs a copy of the running window, not n comparisons.
+    Differences are rounded as in a comparison of all pairs and rounding is monotone, so ties fall alike. Each turn
+    of the first loop moves one of two counters without branching on the data; matching is mutual, so that lo[k] is
+    the number of values whose range ends at or before k.
     """
-    n, stop = s.size, start + 64 * words
-    window[:] = 0
-    lo, hi = 0, 0
-    one = np.uint64(1)
+    n = s.size
+    k, top = 0, 0
+    while k < n:
+        hi[k] = top
+        near = top < n and s[top] - s[k] <= tolerance
+        top += near
+        k += 1 - near
+    for k in range(n + 1):
+        lo[k] = 0
     for k in range(n):
-        while hi < n and s[hi] - s[k] <= tolerance:
-            if start <= at[hi] < stop:
-                c = at[hi] - start
-                window[c >> 6] |= one << np.uint64(c & 63)
-            hi += 1
-        while s[k] - s[lo] > tolerance:
-            if start <= at[lo] < stop:
-                c = at[lo] - start
-                window[c >> 6] &= ~(one << np.uint64(c & 63))
-            lo += 1
-        i = at[k]
-        if i >= stop:
-            continue
-        row, first = rows[i], max(0, (i - start) >> 6)
-        for q in range(first, words):
-            row[q] = window[q]
-        row[words] = 0
-        if i >= start:  # only pairs j > i: each pair once
-            row[first] &= ~((np.uint64(2) << np.uint64((i - start) & 63)) - one)
+        lo[hi[k]] += 1
+    for k in range(1, n):
+        lo[k] += lo[k - 1]
 
 
 @njit(nogil=True, cache=True)
-def lengthen(rows: Any, n: int, start: int, words: int) -> None:
-    """Turn matches of length q into matches of length q + 1: i with j, and i + 1 with j + 1. First n rows, in place."""
-    for i in range(n):
-        row, below = rows[i], rows[i + 1]
-        for q in range(max(0, (i - start) >> 6), words):
-            row[q] &= (below[q] >> np.uint64(1)) | (below[q + 1] << np.uint64(63))
+def fill_matches(at: Any, lo: Any, hi: Any, start: int, rows: Any, prefix: Any) -> None:
+    """Match matrix of a strip of columns, one bit a pair: bit j of rows[q, i] says that i matches start + 64 q + j > i.
+
+    `at` are the positions of the sorted values, lo and hi from `match_windows`. With the set of the first k
+    positions kept as running words, the set that matches one value is the difference of two of them.
+    """
+    one = np.uint64(1)
+    n, limit = at.size, rows.shape[1]
+    prefix[0] = 0
+    for q in range(rows.shape[0] - 1):
+        word = np.uint64(0)
+        for k in range(n):
+            c = at[k] - start - 64 * q
+            word ^= np.uint64(0 <= c < 64) << np.uint64(c & 63)
+            prefix[k + 1] = word
+        for k in range(n):
+            if at[k] < limit:
+                rows[q, at[k]] = prefix[hi[k]] ^ prefix[lo[k]]
+        first = start + 64 * q
+        for i in range(first, min(first + 64, limit)):  # only pairs j > i: each pair once
+            rows[q, i] &= ~((np.uint64(2) << np.uint64(i - first)) - one)
+    rows[rows.shape[0] - 1, :] = 0
 
 
 @njit(nogil=True, cache=True)
-def count_matches(rows: Any, n: int, start: int, words: int, surplus: int) -> Any:
-    """Set bits of the first n rows, without the `surplus` last columns, which belong to the next strip."""
+def lengthen(rows: Any, n: int, start: int, surplus: int) -> Any:
+    """Turn matches of length q into matches of length q + 1, i with j and i + 1 with j + 1, and count them.
+
+    In place, for the first n templates, without the `surplus` last columns, which belong to the next strip.
+    """
     total = np.uint64(0)
-    last = ~np.uint64(0) << np.uint64(64 - surplus) if surplus else np.uint64(0)
-    for i in range(n):
-        row = rows[i]
-        for q in range(max(0, (i - start) >> 6), words):
-            total += _popcount(row[q])
-        total -= _popcount(row[words - 1] & last)
+    words = rows.shape[0] - 1
+    for q in range(words):
+        mask = ~np.uint64(0) >> np.uint64(surplus if q == words - 1 else 0)
+        for i in range(min(n, start + 64 * (q + 1))):
+            rows[q, i] &= (rows[q, i + 1] >> np.uint64(1)) | (rows[q + 1, i + 1] << np.uint64(63))
+            total += _popcount(rows[q, i] & mask)
     return np.int64(total)
 
 
 @njit(nogil=True, cache=True)
-def template_matches(s: Any, at: Any, length: int, m: int, tolerance: float, bits: Any, dense: bool) -> tuple[int, int]:
+def template_matches(
+    s: Any, at: Any, length: int, m: int, tolerance: float, lo: Any, hi: Any, bits: Any
+) -> Any:
     """Pairs of templates of length m, and of length m + 1, that match within `tolerance` (Chebyshev, <=).
 
-    Exactly the counts of comparing all pairs, 64 pairs to a machine word. `bits` is scratch; `dense` says that every
-    position is observed.
+    Exactly the counts of comparing all pairs, 64 pairs to a machine word. `s` are the sorted values, `at` their
+    positions on an axis of `length` steps; lo, hi and bits are scratch (see `describe_rows`).
     """
-    shorter, longer, start = 0, 0, 0
+    match_windows(s, tolerance, lo, hi)
+    shorter: Any = np.int64(0)
+    longer: Any = np.int64(0)
+    start: Any = np.int64(0)
     while start < length:
         words = min(BLOCK_WORDS, (length - start + 63) >> 6)
         whole = start + 64 * words >= length
         n = length if whole else start + 64 * words
-        rows = bits[: n * (words + 1)].reshape(n, words + 1)
-        if not dense:
-            rows[:] = 0
-        fill_matches(s, at, tolerance, start, words, rows, bits[n * (words + 1) : n * (words + 1) + words])
         surplus = 0 if whole else m
+        rows = bits[: n * (words + 1)].reshape(words + 1, n)
+        if s.size < length:  # positions without a value match nothing
+            rows[:, :] = 0
+        fill_matches(at, lo, hi, start, rows, bits[n * (words + 1) :])
         for q in range(1, m):
-            lengthen(rows, n - q, start, words)
-        shorter += count_matches(rows, n - m + 1, start, words, surplus)
-        lengthen(rows, n - m, start, words)
-        longer += count_matches(rows, n - m, start, words, surplus)
+            found = lengthen(rows, n - q, start, surplus)
+        shorter += found
+        longer += lengthen(rows, n - m, start, surplus)
         start = length if whole else start + 64 * words - m
     return shorter, longer
 
 
 @njit(nogil=True, cache=True)
-def sample_entropy(s: Any, at: Any, length: int, m: int, tolerance: float, bits: Any) -> float:
+def sample_entropy(s: Any, at: Any, length: int, m: int, tolerance: float, lo: Any, hi: Any, bits: Any) -> float:
     """-log(A / B) of the matches of length m + 1 (A) and m (B); NaN where either is none."""
-    shorter, longer = template_matches(s, at, length, m, tolerance, bits, s.size == length)
+    shorter, longer = template_matches(s, at, length, m, tolerance, lo, hi, bits)
     if shorter == 0 or longer == 0:
         return np.nan
     return -np.log(longer / shorter)
@@ -441,7 +454,9 @@ def describe(x: Any, pos: Any, length: int, w: Any, options: Any, scratch: Any, 
     out[MEAD] = median_distance(s, out[MEDIAN])
     weighted_means(x, w, s[0], s[n - 1], power, out)
     if entropy and n >= m + 2:
-        out[SAMPEN] = 0.0 if constant else sample_entropy(s, at[:n], length, m, r * out[STD], bits)
+        out[SAMPEN] = 0.0
+        if not constant:
+            out[SAMPEN] = sample_entropy(s, at[:n], length, m, r * out[STD], counts, order, bits)
     if n > 1:
         changes(x, pos, order, counts, work, out)
     if out[VAR] > (1e-15 * mean) ** 2:
@@ -464,7 +479,7 @@ def describe_rows(values: Any, weights: Any, days: Any, in_time: bool, options: 
         np.empty(times + 2, np.int64),
         np.empty(3 * times + 1, np.float64),
         np.empty(times + 1, np.int64),
-        np.empty((length + 1) * (words + 1), np.uint64),
+        np.empty(length * (words + 1) + times + 1, np.uint64),  # a strip of the match matrix and running words
     )
     x, w, pos = np.empty(times), np.empty(times if weights.size else 0), np.empty(times, np.int64)
     for p in range(pixels):
