@@ -338,6 +338,20 @@ def placing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_output(path: str | os.PathLike[str], *inputs: str | os.PathLike[str]) -> None:
+    """Raise a `CubeError` if a result cannot go to `path`: wrong ending, or one of the files it is made from."""
+    _require_suffix(Path(path))
+    if any(Path(path).resolve() == Path(i).resolve() for i in inputs):
+        raise CubeError(["the result would overwrite its own input; give another name"], str(path))
+
+
+def require_ssm(dataset: xr.Dataset, name: str) -> None:
+    """Raise a `CubeError` if a dataset lacks what a comparison needs: days, space, coordinates and ``ssm``."""
+    faults = [f for check in (_check_time, _check_space, _check_target) for f in check(dataset)]
+    if faults:
+        raise CubeError(faults, name)
+
+
 def _require_suffix(path: Path) -> None:
     if path.suffix not in SUFFIXES:
         raise CubeError([f"the name must end in .zarr or .nc, it ends in {path.suffix!r}"], str(path))

@@ -1,0 +1,183 @@
+"""The command ``tssmnet``: data, reconstruct, validate, book, evaluate."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tssmnet.errors import TssmnetError
+
+EPILOG = """CUBE and OUT end in .zarr or .nc. Set TSSMNET_QUIET=1 for no progress bars, TSSMNET_DATA_DIR and
+TSSMNET_MIRRORS for where data lie, TSSMNET_STORE_DIR for where costly results are kept."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns 0, or 2 after an error that is told in one line, or 130 when interrupted."""
+    options = parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+        return code
+    except TssmnetError as error:
+        print(f"tssmnet: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("tssmnet: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    from tssmnet import __version__
+
+    top = argparse.ArgumentParser("tssmnet", description="Gap-free satellite soil moisture.", epilog=EPILOG)
+    top.add_argument("--version", action="version", version=f"tssmnet {__version__}")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    _add_data(commands)
+    _add_reconstruct(commands)
+    _add_validate(commands)
+    _add_book(commands)
+    _add_evaluate(commands)
+    return top
+
+
+def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    data = commands.add_parser("data", help="what is needed, where it comes from, is it whole")
+    what = data.add_subparsers(required=True, metavar="list|fetch|verify")
+    known = what.add_parser("list", help="every data set: profile, access, size, how much is here")
+    known.add_argument("profile", nargs="?", help="only this profile or data set")
+    known.set_defaults(run=_data_list)
+    fetch = what.add_parser("fetch", help="get the files of data sets or profiles; a killed fetch goes on where it was")
+    fetch.add_argument("names", nargs="+", metavar="NAME")
+    fetch.set_defaults(run=_data_fetch)
+    verify = what.add_parser("verify", help="compare every file with its registered sum")
+    verify.add_argument("names", nargs="*", metavar="NAME")
+    verify.set_defaults(run=_data_verify)
+
+
+def _data_list(options: argparse.Namespace) -> int:
+    from tssmnet import data
+
+    print(data.list_data(options.profile))
+    return 0
+
+
+def _data_fetch(options: argparse.Namespace) -> int:
+    from tssmnet import data
+    from tssmnet.progress import quiet
+
+    for report in data.fetch(options.names, progress=not quiet()):
+        print(report)
+    return 0
+
+
+def _data_verify(options: argparse.Namespace) -> int:
+    from tssmnet import data
+
+    reports = data.verify(options.names or None)
+    for report in reports:
+        print(report)
+    bad = [r for r in reports if r.state != "sound"]
+    print(f"{len(reports) - len(bad)} of {len(reports)} files are sound")
+    return 1 if bad else 0
+
+
+def _add_reconstruct(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("reconstruct", help="fill the gaps of a cube")
+    command.add_argument("cube", metavar="CUBE", help="cube to fill, .zarr or .nc")
+    command.add_argument("out", metavar="OUT", help="where the gap-free cube goes, .zarr or .nc")
+    command.add_argument("--model", default="tssmnet", help="name of a model (default: %(default)s)")
+    command.add_argument(
+        "--features", help="feature set: base, lag, base+desc, lag+desc, ... (default: what suits the model)"
+    )
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    command.set_defaults(run=_reconstruct)
+
+
+def _reconstruct(options: argparse.Namespace) -> int:
+    from tssmnet.cube import check_output, open_cube, write_dataset
+    from tssmnet.reconstruct import SOURCE_FLAGS, reconstruct
+
+    check_output(options.out, options.cube)
+    cube = open_cube(options.cube)
+    filled = reconstruct(cube, options.model, features=options.features, seed=options.seed, device=options.device)
+    write_dataset(filled, options.out)
+    counts = ", ".join(f"{int((filled['source'] == flag).sum())} {name}" for name, flag in SOURCE_FLAGS.items())
+    print(f"{options.out}: {counts} values by {options.model}, seed {options.seed}")
+    return 0
+
+
+def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("validate", help="score a cube against stations: each, then median and quartiles")
+    command.add_argument("cube", metavar="CUBE", help="a cube, filled or not, .zarr or .nc")
+    command.add_argument("stations", metavar="STATIONS", help=".nc or .csv with station, lat, lon, time, ssm")
+    command.add_argument("--largest-km", type=float, default=50.0, help="farthest nearest pixel (default: %(default)s)")
+    command.add_argument("--no-ci", action="store_true", help="leave the 95 %% intervals out")
+    command.add_argument("--csv", help="write the table there as well")
+    command.set_defaults(run=_validate)
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from tssmnet.cube import open_dataset, require_ssm
+    from tssmnet.validate import open_stations, validate
+
+    cube = open_dataset(options.cube)
+    require_ssm(cube, options.cube)
+    stations = open_stations(options.stations)
+    table = validate(cube, stations, largest_km=options.largest_km, ci=not options.no_ci)
+    if options.csv:
+        table.to_csv(options.csv)
+    shown = table.drop(columns=[c for c in table if str(c).endswith(("_low", "_high"))])
+    print(shown.to_string(float_format=lambda v: f"{v:.4g}", na_rep="-"))
+    return 0
+
+
+def _add_book(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("book", help="run the notebooks that are stale and build the pages")
+    command.add_argument("--profile", help="whose data the pages run on")
+    command.add_argument("rest", nargs=argparse.REMAINDER, help="handed on, for instance -p seed=1")
+    command.set_defaults(run=_book)
+
+
+def _book(options: argparse.Namespace) -> int:
+    from tssmnet.provenance import ROOT
+
+    if not (ROOT / "workflow").is_dir():
+        raise TssmnetError("the book is built from a source checkout: clone the repository and run `make book` in it")
+    profile = ["--profile", options.profile] if options.profile else []
+    return subprocess.run(
+        [sys.executable, "-m", "workflow.build", *profile, *options.rest], cwd=ROOT, check=False
+    ).returncode
+
+
+def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("evaluate", help="models x features x gaps x seeds on real SMAP; resumable")
+    command.add_argument(
+        "--quick", action="store_true", help="a few small runs, minutes; writes nothing under results/"
+    )
+    command.add_argument(
+        "--out", type=Path, help="result file (default: results/conus-evaluation.json; none for --quick)"
+    )
+    command.add_argument("--workers", type=int, default=2, help="processes (default: %(default)s)")
+    command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    command.add_argument("--models", nargs="+", help="only these models")
+    command.add_argument("--gaps", nargs="+", help="only these kinds of gaps")
+    command.add_argument("--list", action="store_true", help="say what would run, and what is done already")
+    command.set_defaults(run=_evaluate)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from tssmnet.evaluate import command
+
+    return command(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,269 @@
+"""From a cube with holes to a gap-free one that says of each value where it comes from.
+
+Observed values are kept as they are; the rest is predicted by a model that learned from all observations. A pixel that
+was never observed has no temporal descriptors: it is served by the same model fitted without them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from tssmnet.cube import check_cube, dynamic_names, from_pixels, to_pixels
+from tssmnet.errors import TssmnetError, require_known
+from tssmnet.features import FEATURE_SETS, build_features
+from tssmnet.models import MODELS, make_model
+from tssmnet.progress import bar, quiet
+from tssmnet.samples import Features
+
+Float = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+SOURCE_FLAGS = {"observed": 0, "filled": 1, "outside": 2}
+"""Where a value of ``ssm`` comes from; outside: neither an observation nor what a model needs."""
+
+DEFAULT_FEATURES = {"network": "lag+desc", "trees": "lag+desc", "baseline": "base"}
+"""Feature set of each kind of model when none is asked for: memory decides, so it is in."""
+
+CHUNK_ROWS = 262_144
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says everywhere: arrays of shape (time, pixel), NaN where it cannot say."""
+
+    mean: Float
+    std: Float | None = None
+
+
+def reconstruct(
+    cube: xr.Dataset,
+    model: str = "tssmnet",
+    *,
+    features: str | Mapping[str, Any] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: bool | None = None,
+    **params: Any,
+) -> xr.Dataset:
+    """Fill the gaps of a cube.
+
+    Parameters
+    ----------
+    cube
+        Passes `check_cube`; dims (time, pixel) or (time, y, x).
+    model
+        A name of `tssmnet.models.MODELS`.
+    features
+        A name of `FEATURE_SETS`, or options of `build_features`; by default what suits the model (`DEFAULT_FEATURES`).
+    seed
+        Everything random comes from it.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    progress
+        Whether to draw bars; by default only at a terminal.
+    **params
+        Parameters of the model.
+
+    Returns
+    -------
+    xarray.Dataset
+        On the cube's dims: ``ssm`` (m3 m-3; observed values bit for bit, the rest filled), ``ssm_model`` (the model
+        everywhere), ``source`` (observed, filled, outside), ``ssm_std`` if the model gives one, CF attributes, and how
+        it was made in attributes ``tssmnet_*``.
+
+    Raises
+    ------
+    CubeError
+        If the dataset is no cube.
+    UnknownNameError
+        If there is no such model, feature set or parameter.
+
+    Examples
+    --------
+    >>> from tssmnet.testing import mock_cube
+    >>> filled = reconstruct(mock_cube(days=60, pixels=4), model="climatology")
+    >>> int(filled.ssm.isnull().sum())
+    0
+    """
+    check_cube(cube)
+    spec = MODELS[require_known(model, MODELS, "model")]
+    options = {"seed": seed, "device": device, "progress": not quiet() if progress is None else progress}
+    if spec.kind == "filler":  # takes the cube itself, so there are no features to choose
+        if features is not None:
+            raise TssmnetError(f"model {model!r} chooses its own features; leave `features` out")
+        filled = _whole(cube, spec.where, {**spec.defaults, **params}, options)
+        chosen: Mapping[str, Any] = {}
+    else:
+        chosen = _feature_options(DEFAULT_FEATURES[spec.kind] if features is None else features)
+        pixels = to_pixels(cube).load()
+        filled = from_pixels(_assemble(pixels, _by_samples(pixels, model, chosen, params, options)), cube)
+    return _describe(filled, cube, model, {"features": dict(chosen), **params}, seed)
+
+
+def _feature_options(features: str | Mapping[str, Any]) -> Mapping[str, Any]:
+    if isinstance(features, str):
+        return FEATURE_SETS[require_known(features, FEATURE_SETS, "feature set")]
+    for key in features:
+        require_known(key, ("memory", "descriptors", "season", "position"), "option of the features")
+    return features
+
+
+def _whole(cube: xr.Dataset, where: str, params: Mapping[str, Any], options: Mapping[str, Any]) -> xr.Dataset:
+    """A model that fills whole cubes: ``module:function`` called with the cube."""
+    module, _, name = where.partition(":")
+    filled: xr.Dataset = getattr(import_module(module), name)(cube, **options, **params)
+    return filled
+
+
+def _by_samples(
+    pixels: xr.Dataset,
+    model: str,
+    chosen: Mapping[str, Any],
+    params: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> Prediction:
+    """Fit on every observation, predict every pixel-day the predictors allow."""
+    record = pixels["ssm"].values
+    observed = np.isfinite(record)
+    features = build_features(pixels, observed, **chosen)
+    wanted = predictable(pixels)
+    seen = np.broadcast_to(observed.any(0), observed.shape)
+    if "descriptor" not in features.groups.values() or not (wanted & ~seen).any():
+        return _fit_predict(features, record, observed, wanted, model, params, options)
+    plain = features.select([n for n in features.names if features.groups.get(n) != "descriptor"])
+    own = _fit_predict(features, record, observed, wanted & seen, model, params, options)
+    others = _fit_predict(plain, record, observed, wanted & ~seen, model, params, options)
+    std = None if own.std is None or others.std is None else np.where(seen, own.std, others.std)
+    return Prediction(np.where(seen, own.mean, others.mean), std)
+
+
+def predictable(pixels: xr.Dataset) -> Mask:
+    """Pixel-days (time, pixel) with at least one dynamic predictor; all of them where the cube has none."""
+    names = dynamic_names(pixels)
+    if not names:
+        return np.ones(pixels["ssm"].shape, bool)
+    present = [pixels[n].notnull().transpose("time", "pixel").values for n in names]
+    return np.asarray(np.logical_or.reduce(present))
+
+
+def _fit_predict(
+    features: Features,
+    record: NDArray[Any],
+    observed: Mask,
+    wanted: Mask,
+    model: str,
+    params: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> Prediction:
+    fitted = make_model(model, seed=options["seed"], device=options["device"], **params)
+    fitted.fit(features.where(observed), record[observed].astype(np.float32), progress=options["progress"])
+    spread = getattr(fitted, "predict_std", None)
+    mean = np.full(observed.shape, np.nan, np.float32)
+    std = None if spread is None else mean.copy()
+    samples = features.where(wanted)
+    starts = range(0, len(samples), CHUNK_ROWS)
+    for start in bar(starts, "predicting", progress=options["progress"]):
+        rows = samples.take(np.arange(start, min(start + CHUNK_ROWS, len(samples))))
+        mean[rows.time, rows.pixel] = np.clip(fitted.predict(rows), 0, 1)
+        if std is not None and spread is not None:
+            std[rows.time, rows.pixel] = spread(rows)
+    return Prediction(mean, std)
+
+
+def _assemble(pixels: xr.Dataset, prediction: Prediction) -> xr.Dataset:
+    """Observed values where there are any, the model elsewhere, and which is which."""
+    record = pixels["ssm"].values
+    observed = np.isfinite(record)
+    known = np.isfinite(prediction.mean)
+    source = np.where(
+        observed, SOURCE_FLAGS["observed"], np.where(known, SOURCE_FLAGS["filled"], SOURCE_FLAGS["outside"])
+    )
+    dims = ("time", "pixel")
+    variables = {
+        "ssm": (dims, np.where(observed, record, prediction.mean.astype(record.dtype))),
+        "ssm_model": (dims, prediction.mean),
+        "source": (dims, source.astype(np.int8)),
+    }
+    if prediction.std is not None:
+        variables["ssm_std"] = (dims, prediction.std)
+    return xr.Dataset(variables, pixels.coords)
+
+
+VARIABLE_ATTRS: dict[str, dict[str, Any]] = {
+    "ssm": {
+        "long_name": "surface soil moisture, observed where there is an observation, else filled",
+        "standard_name": "volume_fraction_of_condensed_water_in_soil",
+        "units": "m3 m-3",
+        "ancillary_variables": "source",
+    },
+    "ssm_model": {
+        "long_name": "surface soil moisture of the model, also where there is an observation",
+        "standard_name": "volume_fraction_of_condensed_water_in_soil",
+        "units": "m3 m-3",
+    },
+    "ssm_std": {"long_name": "standard deviation of the error of filled values", "units": "m3 m-3"},
+    "source": {
+        "long_name": "where the value of ssm comes from",
+        "standard_name": "status_flag",
+        "flag_values": np.array([*SOURCE_FLAGS.values()], np.int8),
+        "flag_meanings": " ".join(SOURCE_FLAGS),
+    },
+    "lat": {"long_name": "latitude", "standard_name": "latitude", "units": "degrees_north"},
+    "lon": {"long_name": "longitude", "standard_name": "longitude", "units": "degrees_east"},
+    "time": {"long_name": "day", "standard_name": "time", "axis": "T"},
+}
+"""CF attributes of what is written; those a variable has already are kept, but for ``ssm``."""
+
+
+def _describe(filled: xr.Dataset, cube: xr.Dataset, model: str, params: Mapping[str, Any], seed: int) -> xr.Dataset:
+    """Add the CF attributes and the account of how it was made."""
+    from tssmnet import __version__
+    from tssmnet.provenance import commit, library_hashes
+    from tssmnet.store import content_hash
+
+    cells = cube["ssm"].attrs.get("cell_methods", "area: mean")
+    for name in VARIABLE_ATTRS:
+        if name in filled.variables:
+            filled[name].attrs = VARIABLE_ATTRS[name] | ({} if name == "ssm" else filled[name].attrs)
+    for name in ("ssm", "ssm_model"):
+        filled[name].attrs["cell_methods"] = cells
+    call = f"tssmnet.reconstruct(model={model!r}, seed={seed}, {', '.join(f'{k}={v!r}' for k, v in params.items())})"
+    history = f"{_now()} {call}, tssmnet {__version__}"
+    filled.attrs = _inherited(cube) | {
+        "Conventions": "CF-1.11",
+        "title": f"Gap-free surface soil moisture: {cube.attrs.get('title', 'a cube without title')}",
+        "history": "\n".join(filter(None, [history, cube.attrs.get("history")])),
+        "source": f"observations as given; gaps filled by {MODELS[model].title}",
+        "references": cube.attrs.get("references", cube.attrs.get("citation", "")) or "none given with the input",
+        "license": cube.attrs.get("license", cube.attrs.get("licence", "as the input; none given with it")),
+        "tssmnet_version": __version__,
+        "tssmnet_commit": commit()[0] + (" with local changes" if commit()[1] else ""),
+        "tssmnet_library_sha256": content_hash(library_hashes(["tssmnet.reconstruct"])),
+        "tssmnet_model": model,
+        "tssmnet_parameters": json.dumps(dict(params), sort_keys=True, default=str),
+        "tssmnet_seed": int(seed),
+        "tssmnet_input_sha256": content_hash(cube),
+    }
+    return filled
+
+
+def _inherited(cube: xr.Dataset) -> dict[str, Any]:
+    """Attributes of the input that stay true of the output, the mark of synthetic data first among them."""
+    return {k: cube.attrs[k] for k in ("synthetic", "profile", "institution", "crs") if k in cube.attrs}
+
+
+def _now() -> str:
+    """This moment, or ``SOURCE_DATE_EPOCH`` where bytes shall be reproducible."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

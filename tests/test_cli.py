@@ -1,0 +1,96 @@
+"""The command line."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tssmnet import cli
+from tssmnet.cube import open_dataset, write_cube
+from tssmnet.testing import mock_cube
+
+
+@pytest.fixture
+def cube_path(tmp_path):
+    return str(write_cube(mock_cube(days=60, pixels=4), tmp_path / "cube.zarr"))
+
+
+def test_reconstruct_writes_a_gap_free_cube(cube_path, tmp_path, capsys):
+    out = str(tmp_path / "out.nc")
+    assert cli.main(["reconstruct", cube_path, out, "--model", "climatology", "--seed", "3"]) == 0
+    filled = open_dataset(out)
+    assert not filled["ssm"].isnull().any()
+    assert filled.attrs["tssmnet_seed"] == 3
+    assert "0 outside values by climatology, seed 3" in capsys.readouterr().out
+
+
+def test_features_and_device_are_passed_on(cube_path, tmp_path):
+    out = str(tmp_path / "out.zarr")
+    assert cli.main(["reconstruct", cube_path, out, "--model", "linear", "--features", "lag", "--device", "cpu"]) == 0
+    assert '"memory": true' in open_dataset(out).attrs["tssmnet_parameters"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["reconstruct", "none.zarr", "out.nc"], "none.zarr has 1 fault"),
+        (["reconstruct", "CUBE", "out.tif"], "must end in .zarr or .nc"),
+        (["reconstruct", "CUBE", "CUBE"], "would overwrite its own input"),
+        (["reconstruct", "CUBE", "out.nc", "--model", "tsmnet"], "did you mean 'tssmnet'"),
+        (["validate", "CUBE", "none.csv"], "none.csv: no such file"),
+        (["data", "fetch", "conuss"], "did you mean 'conus'"),
+        (["evaluate", "--list", "--models", "xgbost"], "did you mean 'xgboost'"),
+    ],
+)
+def test_errors_are_told_on_standard_error_with_code_2(arguments, message, cube_path, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([cube_path if a == "CUBE" else a for a in arguments]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.startswith("tssmnet: ")
+    assert "Traceback" not in captured.err
+    assert not captured.out
+    assert not (tmp_path / "out.nc").exists()
+
+
+def test_an_interrupt_ends_with_code_130(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tssmnet.data.list_data", interrupted)
+    assert cli.main(["data", "list"]) == 130
+    assert "run the same command again" in capsys.readouterr().err
+
+
+def test_data_list_names_the_data_sets(capsys):
+    assert cli.main(["data", "list", "conus"]) == 0
+    assert "smap-conus" in capsys.readouterr().out
+
+
+def test_validate_prints_and_writes_the_table(cube_path, tmp_path, capsys):
+    series = mock_cube(days=60, pixels=4, observed=1.0)["ssm"].isel(pixel=[0, 1])
+    table = series.to_dataframe().reset_index().rename(columns={"pixel": "station"})
+    table.to_csv(tmp_path / "stations.csv", index=False)
+    arguments = ["validate", cube_path, str(tmp_path / "stations.csv"), "--csv", str(tmp_path / "scores.csv")]
+    assert cli.main(arguments) == 0
+    assert "median" in capsys.readouterr().out
+    assert "rmse_low" in (tmp_path / "scores.csv").read_text()
+
+
+def test_a_wrong_option_ends_with_usage(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["reconstruct"])
+    assert stopped.value.code == 2
+    assert "CUBE" in capsys.readouterr().err
+
+
+def test_the_command_starts_fast_and_imports_no_heavy_library():
+    code = "import sys, tssmnet.cli; tssmnet.cli.parser(); print({'torch', 'xarray', 'matplotlib'} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert run.stdout.strip() == "set()"
+
+
+def test_nothing_is_drawn_when_quiet(cube_path, tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("TSSMNET_QUIET", "1")
+    cli.main(["reconstruct", cube_path, str(tmp_path / "out.nc"), "--model", "linear"])
+    assert capfd.readouterr().err == ""
