@@ -267,7 +267,7 @@ def _relief(grid: Grid, seed: int, refine: int) -> dict[str, Array]:
     fine = elevation(lon[None, :], lat[:, None])
     waves = make_waves(x, y, peak_km=160, shortest_km=45, slope=2.0)
     rough = waves.field(waves.draw(np.random.default_rng([seed, 1])))
-    fine = fine + (15 + 0.11 * np.abs(fine)) * rough
+    fine = fine + np.minimum(15 + 0.11 * np.abs(fine), 330) * rough
     east, north = horn_gradient(fine, grid.cell / refine)
     sin, cos = aspect_components(east, north)
     fields: dict[str, NDArray] = {
@@ -276,7 +276,7 @@ def _relief(grid: Grid, seed: int, refine: int) -> dict[str, Array]:
         "aspect_sin": sin,
         "aspect_cos": cos,
     }
-    return {name: aggregate_mean(field, refine) for name, field in fields.items()}
+    return {name: np.asarray(aggregate_mean(field, refine), float) for name, field in fields.items()}
 
 
 def _kernel(lon: Array, lat: Array, width_km: float = 170.0) -> NDArray[np.float64]:

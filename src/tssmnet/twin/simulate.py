@@ -82,7 +82,10 @@ class Run:
     def observe(self, date: np.datetime64, truth: Mapping[str, NDArray[Any]]) -> Values:
         """What was seen on a date: SMAP, MODIS, reanalysis, ESA CCI, stations."""
         rng = np.random.default_rng([self.seed, 200, int((date - UNIX).astype(int))])
-        cycle, plants = cycle_day(date), eyes.vegetation_water(self.land, self.limits, truth["green"])
+        cycle, plants = (
+            cycle_day(date),
+            self.smap.density * eyes.vegetation_water(self.land, self.limits, truth["green"]),
+        )
         frost, snow = truth["frozen"], truth["snow_water"]
         out: Values = {}
         for name, theta in (("am", truth["ssm_true"]), ("pm", truth["ssm_true_pm"])):

@@ -220,7 +220,7 @@ def process_series(
         Shape (period, 2, pixel): NDVI and EVI.
     """
     covariates = (seen["air_temperature"], seen["radiation"])
-    lst = processing.all_weather_lst(seen["lst_clear"], time.dayofyear.to_numpy(), covariates)
+    lst = processing.all_weather_lst(seen["lst_clear"], time.day_of_year.to_numpy(), covariates)
     middle = (periods + COMPOSITE_DAYS // 2).astype("datetime64[D]").astype(int)
     days = time.to_numpy().astype("datetime64[D]").astype(int)
     smooth = [processing.to_daily(_smooth_index(composites[:, i]), middle, days).astype(np.float32) for i in range(2)]

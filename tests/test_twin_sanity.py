@@ -1,0 +1,107 @@
+"""The statistics that set the twin beside real SMAP, on series whose statistics are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tssmnet.errors import TssmnetError
+from tssmnet.testing import mock_cube
+from tssmnet.twin import sanity, twin_cube
+
+RNG = np.random.default_rng(3)
+
+
+def drying(tau: float, days: int = 2000, pixels: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Soil moisture that falls to 0.05 with e-folding `tau` and rises 0.004 per mm of rain; and the rain."""
+    rain = np.where(RNG.random((days, pixels)) < 0.12, RNG.exponential(12, (days, pixels)), 0.0)
+    theta = np.full((days, pixels), 0.05)
+    for t in range(1, days):
+        theta[t] = 0.05 + (theta[t - 1] - 0.05) * np.exp(-1 / tau) + 0.004 * rain[t]
+    return theta, rain
+
+
+@pytest.mark.parametrize("tau", [4.0, 12.0])
+def test_drydown_finds_the_efolding_time_through_gaps_and_noise(tau):
+    theta, rain = drying(tau)
+    seen = np.where(RNG.random(theta.shape) < 0.45, theta + 0.002 * RNG.normal(size=theta.shape), np.nan)
+    found = sanity.drydown_days(sanity.consecutive(seen, rain), np.full(4, 0.05), driest_rain=0.01)
+    assert np.allclose(np.median(found), tau, rtol=0.15)
+
+
+def test_wetup_finds_the_rise_per_mm():
+    theta, rain = drying(20.0)
+    slope, r = sanity.wetup(sanity.consecutive(theta, rain))
+    assert np.isclose(slope, 0.004, rtol=0.15)
+    assert r > 0.9
+
+
+def test_autocorrelation_of_an_ar1_process_is_its_power():
+    x = np.zeros((6000, 3))
+    for t in range(1, 6000):
+        x[t] = 0.8 * x[t - 1] + RNG.normal(size=3)
+    x[RNG.random(x.shape) < 0.5] = np.nan
+    found = sanity.autocorrelation(x, (1, 2, 5))
+    assert found == pytest.approx({1: 0.8, 2: 0.64, 5: 0.33}, abs=0.05)
+
+
+def test_gap_lengths_count_the_days_between_observations():
+    ssm = np.array([[1.0, np.nan, np.nan, 1, 1, np.nan, 1, np.nan]]).T
+    assert sanity.gap_lengths(ssm).tolist() == [2, 1]
+    assert sanity.gap_shares(np.array([1, 1, 2, 50])) == {
+        "gap_days_1": 0.5,
+        "gap_days_2": 0.25,
+        "gap_days_3_7": 0.0,
+        "gap_days_8_30": 0.0,
+        "gap_days_31_up": 0.25,
+    }
+
+
+def test_coverage_splits_by_season_and_frost():
+    ssm = np.array([[0.2], [np.nan], [0.2], [np.nan]])
+    found = sanity.coverage(ssm, np.array([1, 1, 7, 7]), np.array([[280.0], [260], [280], [280]]))
+    assert found["coverage_DJF"] == 0.5
+    assert found["coverage_below_freezing"] == 0.0
+    assert found["coverage_above_freezing"] == pytest.approx(2 / 3)
+
+
+def test_statistics_of_a_cube_have_one_value_for_each_tolerance():
+    cube = mock_cube(days=400, pixels=10)
+    found = sanity.statistics(cube)
+    assert set(sanity.TOLERANCES) <= set(found.index)
+
+
+def test_a_cube_without_rain_is_refused():
+    with pytest.raises(TssmnetError, match="precipitation"):
+        sanity.statistics(mock_cube(days=100, pixels=3).drop_vars("precipitation"))
+
+
+def test_compare_says_what_is_within_tolerance():
+    real = pd.Series({"mean": 0.2, "coverage": 0.42, "skewness": 1.0})
+    table = sanity.compare(real, pd.Series({"mean": 0.21, "coverage": 0.2, "skewness": 2.0}))
+    assert table.loc["mean", "within"] is True
+    assert table.loc["coverage", "within"] is False
+    assert table.loc["skewness", "within"] is None
+
+
+def test_climate_matching_takes_each_cell_once_and_comes_nearer():
+    twin = twin_cube(days=60, cell_km=72, spinup=5, forcing=True, region=(95, 28, 116, 42), layout="pixel")
+    wet = twin.isel(pixel=np.argsort(twin["precipitation"].mean("time").values)[-20:])
+    matched = sanity.match_climate(twin, wet)
+    assert matched.sizes["pixel"] == 20
+    assert np.isclose(matched["precipitation"].mean(), wet["precipitation"].mean(), rtol=1e-3)
+
+
+def test_the_twin_is_within_tolerance_of_the_published_behaviour_of_smap():
+    """Without a file of real data: what the literature says of SMAP, widened for a short record."""
+    found = sanity.statistics(
+        twin_cube(
+            start="2016-04-01", days=200, cell_km=72, spinup=120, forcing=True, layout="pixel", region=(98, 24, 122, 42)
+        )
+    )
+    assert 0.08 < found["mean"] < 0.30
+    assert 0.5 < found["autocorrelation_1"] < 0.95
+    assert 2 < found["drydown_days"] < 20
+    assert 0.001 < found["wetup_per_mm"] < 0.01
+    assert found["gap_days_1"] + found["gap_days_2"] > 0.85
