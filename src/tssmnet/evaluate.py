@@ -1,0 +1,535 @@
+"""The full-size comparison behind ``results/``: models x feature sets x kinds of gaps x seeds on real SMAP.
+
+Each run hides observations, learns from the others, and is scored on the hidden ones. A finished run is one small JSON
+file, keyed by all that decides it (the code it depends on included), so an interrupted evaluation goes on where it was.
+The merged file carries a stamp: commit, device, date, hashes of library and data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from itertools import groupby
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from tssmnet.cube import placing, to_pixels
+from tssmnet.errors import require_known
+from tssmnet.features import FEATURE_SETS, build_features
+from tssmnet.gaps import GAP_KINDS, simulate_gaps
+from tssmnet.metrics import score
+from tssmnet.models import MODELS, make_model, parameters_of
+from tssmnet.provenance import ROOT, library_hashes, stamp
+from tssmnet.samples import Features
+from tssmnet.store import content_hash, store_folder
+
+RESULT = ROOT / "results" / "conus-evaluation.json"
+SPLIT = "2016-04-01"
+"""First day of the second year of the real record: ``ahead`` trains before it and scores from it on."""
+
+SCORES = ("rmse", "ubrmse", "r", "r2", "r2_within", "bias", "n")
+"""What each run is scored by; `SCORES_NOTE` says over what."""
+
+SCORES_NOTE = (
+    "m3 m-3. RMSE, bias and R2 are pooled over the hidden pixel-days; ubRMSE: each pixel's own means over its hidden "
+    "days removed, then the mean over pixels with 5 such days or more; r: median over them; r2_within: against each "
+    "pixel's own mean. Baselines that know nothing of a day (linear and DCT-PLS ahead, all three on hidden pixels) "
+    "fall back on means."
+)
+
+PROTOCOL = 1
+"""Raised whenever `do_run` or `scores_of` changes what comes out; part of the key of each run."""
+
+ALL = tuple(GAP_KINDS)
+SEEDS = (0, 1, 2)
+OWN = "own"
+
+# (models, feature set, kinds of gaps): the paper's set, the set with memory, and the sets others have figures for.
+PLAN: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
+    (("climatology", "linear", "dctpls"), "base", ALL),
+    (("smnet",), "base", ALL),
+    (("tssmnet", "resautonet", "transformer", "rf", "xgboost"), "base+desc", ALL),
+    (("smnet",), "lag", ALL),
+    (("tssmnet", "resautonet", "transformer", "rf", "xgboost"), "lag+desc", ALL),
+    (("resautonet", "rf", "xgboost"), "base", ("ahead",)),
+    (("xgboost",), "base", ("random", "blocks")),
+    (("xgboost",), "lag", ("ahead", "random", "blocks")),
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fit and its score; `params` are the model's parameters that differ from its defaults."""
+
+    model: str
+    features: str
+    gap: str
+    mask_seed: int = 0
+    model_seed: int = 0
+    params: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Readable, fit for a file name."""
+        words = (self.gap, self.features, self.model, f"mask{self.mask_seed}", f"seed{self.model_seed}")
+        return re.sub(r"[^\w.+-]", "_", "-".join(words))
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A figure to compare with: RMSE and, where known, ubRMSE (m3 m-3) on these data and this kind of gaps."""
+
+    model: str
+    features: str
+    gap: str
+    rmse: float
+    ubrmse: float | None = None
+
+
+PEERS_SOURCE = (
+    "Independent implementations on the same 412 pixels and kinds of gaps, with masks of their own: one mask seed for "
+    "random and blocks, nothing tuned on the scored days; differences under 0.0005 are noise. The published LSTMs are "
+    "scored from their own prediction files."
+)
+PEERS: tuple[Peer, ...] = (
+    Peer("climatology", "base", "ahead", 0.0603, 0.0535),
+    Peer("climatology", "base", "random", 0.0482, 0.0454),
+    Peer("climatology", "base", "blocks", 0.0547, 0.0495),
+    Peer("linear", "base", "random", 0.0394, 0.0373),
+    Peer("linear", "base", "blocks", 0.0527, 0.0479),
+    Peer("dctpls", "base", "random", 0.0397),
+    Peer("dctpls", "base", "blocks", 0.0500),
+    Peer("lstm", "published", "ahead", 0.0377, 0.0315),
+    Peer("lstm_multitask", "published", "ahead", 0.0351, 0.0300),
+    Peer("rf", "base", "ahead", 0.0522),
+    Peer("rf", "base+desc", "ahead", 0.0519),
+    Peer("rf", "lag+desc", "ahead", 0.0367),
+    Peer("rf", "base+desc", "random", 0.0400),
+    Peer("rf", "lag+desc", "random", 0.0287),
+    Peer("rf", "lag+desc", "blocks", 0.0310),
+    Peer("rf", "lag", "pixels", 0.0641),
+    Peer("xgboost", "base", "ahead", 0.0505),
+    Peer("xgboost", "base+desc", "ahead", 0.0511),
+    Peer("xgboost", "lag", "ahead", 0.0337),
+    Peer("xgboost", "lag+desc", "ahead", 0.0343),
+    Peer("xgboost", "base", "random", 0.0366),
+    Peer("xgboost", "base+desc", "random", 0.0364),
+    Peer("xgboost", "lag", "random", 0.0265),
+    Peer("xgboost", "lag+desc", "random", 0.0259),
+    Peer("xgboost", "base", "blocks", 0.0390),
+    Peer("xgboost", "base+desc", "blocks", 0.0393),
+    Peer("xgboost", "lag", "blocks", 0.0283),
+    Peer("xgboost", "lag+desc", "blocks", 0.0280),
+    Peer("xgboost", "lag", "pixels", 0.0595, 0.0314),
+    Peer("resautonet", "base", "ahead", 0.0510),
+    Peer("resautonet", "lag+desc", "ahead", 0.0351),
+    Peer("resautonet", "base+desc", "random", 0.0388),
+    Peer("resautonet", "base+desc", "blocks", 0.0418),
+    # TsSMNet without its descriptors is SMNet
+    Peer("smnet", "base", "ahead", 0.0510),
+    Peer("smnet", "base", "random", 0.0397),
+    Peer("smnet", "lag", "pixels", 0.0616, 0.0329),
+    Peer("tssmnet", "base+desc", "ahead", 0.0513),
+    Peer("tssmnet", "lag+desc", "ahead", 0.0341),
+    Peer("tssmnet", "base+desc", "random", 0.0384),
+    Peer("tssmnet", "lag+desc", "random", 0.0267),
+    Peer("tssmnet", "base+desc", "blocks", 0.0412),
+    Peer("tssmnet", "lag+desc", "blocks", 0.0285),
+    Peer("tssmnet", "lag", "pixels", 0.0616, 0.0329),
+)
+
+
+# -- the plan ----------------------------------------------------------------------------------------------------------
+
+
+def full_plan() -> list[Run]:
+    """Every run of the full evaluation, those that share features next to each other."""
+    runs = [
+        Run(model, _without_descriptors(features) if gap == "pixels" else features, gap, *seeds)
+        for models, features, gaps in PLAN
+        for model in models
+        for gap in gaps
+        for seeds in _seeds(model, gap)
+    ]
+    runs += [Run(n, OWN, gap, *s) for n in MODELS if MODELS[n].kind == "filler" for gap in ALL for s in _seeds(n, gap)]
+    return _in_order(runs)
+
+
+def quick_plan() -> list[Run]:
+    """A taste of it in minutes: every kind of gaps, few models, few rounds, one seed."""
+    short = {"xgboost": (("rounds", 100),), "tssmnet": (("epochs", 3),)}
+    sets = {"climatology": "base", "linear": "base", "xgboost": "lag", "tssmnet": "lag"}
+    return _in_order(Run(m, f, gap, 0, 0, short.get(m, ())) for m, f in sets.items() for gap in ALL)
+
+
+def _without_descriptors(features: str) -> str:
+    """A hidden pixel has no descriptors, so no model of whole hidden pixels may have learned from any."""
+    return features.replace("+desc", "").replace("+screened", "")
+
+
+def _seeds(model: str, gap: str) -> list[tuple[int, int]]:
+    """(mask seed, model seed) of a model's runs: networks train three times, cheap models meet three masks."""
+    spec = MODELS[model]
+    masks = SEEDS if gap != "ahead" else (0,)
+    if spec.kind == "network":
+        return [(s if gap == "pixels" else 0, s) for s in SEEDS]
+    if model == "rf" and gap != "pixels":  # the slowest by far
+        return [(0, 0)]
+    return [(s, s if spec.seeded else 0) for s in masks]
+
+
+def _in_order(runs: Iterable[Run]) -> list[Run]:
+    order = {gap: i for i, gap in enumerate(GAP_KINDS)}
+    return sorted(dict.fromkeys(runs), key=lambda r: (order[r.gap], r.mask_seed, r.features, r.model, r.model_seed))
+
+
+# -- one run -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Bench:
+    """A cube made ready for runs; keeps the features built last, since neighbouring runs share them."""
+
+    cube: xr.Dataset
+    device: str = "auto"
+    split: str | None = SPLIT
+
+    def __post_init__(self) -> None:
+        self.pixels = to_pixels(self.cube).load()
+        self.record: NDArray[np.floating[Any]] = self.pixels["ssm"].values
+        self.observed = np.isfinite(self.record)
+        self.sum = content_hash(self.pixels)
+        self._features: tuple[Any, Features] | None = None
+
+    def hidden(self, run: Run) -> NDArray[np.bool_]:
+        """The observations that a run does not see, shape (time, pixel)."""
+        first = None
+        if self.split is not None:
+            first = int(np.searchsorted(self.pixels["time"].values, np.datetime64(self.split)))
+        return simulate_gaps(self.observed, run.gap, run.mask_seed, split=first)
+
+    def features(self, run: Run, training: NDArray[np.bool_]) -> Features:
+        """Features of a run, from its training observations only."""
+        key = (run.features, run.gap, run.mask_seed)
+        if self._features is None or self._features[0] != key:
+            self._features = (key, build_features(self.pixels, training, **FEATURE_SETS[run.features]))
+        return self._features[1]
+
+    def key(self, run: Run) -> str:
+        """Hash of all that decides a run's result: itself, the model's settings, the cube, the code it depends on."""
+        about = {
+            "protocol": PROTOCOL,
+            "run": asdict(run),
+            "settings": parameters_of(run.model) | dict(run.params),
+            "cube": self.sum,
+            "split": self.split,
+            "code": library_hashes(modules_of(run.model)),
+        }
+        return content_hash(json.loads(json.dumps(about, default=str)))[:12]
+
+
+def modules_of(model: str) -> list[str]:
+    """The library modules that a run of a model depends on."""
+    shared = ["features", "gaps", "metrics"] + (["reconstruct"] if MODELS[model].kind == "filler" else [])
+    return [f"tssmnet.{m}" for m in shared] + [MODELS[model].where.partition(":")[0]]
+
+
+def do_run(bench: Bench, run: Run) -> dict[str, Any]:
+    """Fit, predict the hidden observations and score them; the result fits into JSON."""
+    hidden = bench.hidden(run)
+    started = time.perf_counter()
+    predict = _predict_whole if MODELS[run.model].kind == "filler" else _predict_samples
+    estimate = predict(bench, run, hidden)
+    seconds = time.perf_counter() - started
+    return {
+        **asdict(run),
+        "params": dict(run.params),
+        **scores_of(bench.record, estimate, hidden),
+        "seconds": round(seconds, 2),
+    }
+
+
+def _predict_samples(bench: Bench, run: Run, hidden: NDArray[np.bool_]) -> NDArray[np.floating[Any]]:
+    training = bench.observed & ~hidden
+    features = bench.features(run, training)
+    model = make_model(run.model, seed=run.model_seed, device=bench.device, **dict(run.params))
+    model.fit(features.where(training), bench.record[training].astype(np.float32))
+    estimate = np.full(hidden.shape, np.nan, np.float32)
+    estimate[hidden] = model.predict(features.where(hidden))
+    return estimate
+
+
+def _predict_whole(bench: Bench, run: Run, hidden: NDArray[np.bool_]) -> NDArray[np.floating[Any]]:
+    from tssmnet.reconstruct import reconstruct
+
+    masked = bench.pixels["ssm"].where(~xr.DataArray(hidden, dims=("time", "pixel")))
+    cube = bench.pixels.assign(ssm=masked.assign_attrs(bench.pixels["ssm"].attrs))
+    filled = reconstruct(cube, run.model, seed=run.model_seed, device=bench.device, progress=False, **dict(run.params))
+    values: NDArray[np.floating[Any]] = filled["ssm_model"].transpose("time", "pixel").values
+    return values
+
+
+def scores_of(record: NDArray[Any], estimate: NDArray[Any], hidden: NDArray[np.bool_]) -> dict[str, float | None]:
+    """`SCORES` on the hidden observations; None where a score does not exist."""
+    table = score(np.where(hidden, record, np.nan), estimate, ci=False)
+    rows = {name: "median" if name == "r" else "pooled" for name in SCORES}
+    values = {name: float(table.loc[row, name]) for name, row in rows.items()}
+    return {k: (int(v) if k == "n" else round(v, 6)) if np.isfinite(v) else None for k, v in values.items()}
+
+
+def published_runs(bench: Bench) -> list[dict[str, Any]]:
+    """The published LSTMs, scored from their own files on the same days as ``ahead``."""
+    from tssmnet.sources.conus import published_predictions
+
+    predicted = published_predictions()
+    hidden = bench.hidden(Run("linear", "base", "ahead"))
+    rows = []
+    for name in predicted.data_vars:
+        estimate = predicted[name].reindex(time=bench.pixels["time"]).transpose("time", "pixel").values
+        about = {
+            "model": str(name),
+            "features": "published",
+            "gap": "ahead",
+            "mask_seed": 0,
+            "model_seed": 0,
+            "params": {},
+        }
+        rows.append(about | scores_of(bench.record, estimate, hidden) | {"seconds": None})
+    return rows
+
+
+# -- many runs ---------------------------------------------------------------------------------------------------------
+
+
+def run_all(
+    bench: Bench, runs: Sequence[Run], folder: Path, workers: int = 1
+) -> Iterator[tuple[Run, dict[str, Any] | Exception]]:
+    """Do the runs that are not done yet, and give each with its result, or with what went wrong.
+
+    Parameters
+    ----------
+    bench
+        The cube.
+    runs
+        What to do.
+    folder
+        Where finished runs are kept, one JSON file each.
+    workers
+        Processes; each computes on one thread. One runs here.
+    """
+    paths = {run: folder / f"{run.name}-{bench.key(run)}.json" for run in runs}
+    waiting = []
+    for run, path in paths.items():
+        if path.is_file():
+            yield run, json.loads(path.read_text(encoding="utf-8"))
+        else:
+            waiting.append(run)
+    if workers < 2 or len(waiting) < 2:
+        for run in waiting:
+            yield run, _attempt(bench, run, paths[run])
+        return
+    with _one_thread_each(), ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (bench,)) as pool:
+        futures = {pool.submit(_attempt_in_worker, run, paths[run]): run for run in waiting}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BaseException:  # an interrupt too: do not start what has not started
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _attempt(bench: Bench, run: Run, path: Path) -> dict[str, Any] | Exception:
+    """Do one run and keep its result; one that fails must not end the others."""
+    try:
+        result = do_run(bench, run)
+    except Exception as error:  # told at the end, with the name of the run
+        return error
+    with placing(path) as temporary:
+        temporary.write_text(json.dumps(result), encoding="utf-8")
+    return result
+
+
+_BENCH: list[Bench] = []
+
+
+def _start_worker(bench: Bench) -> None:
+    _BENCH[:] = [bench]
+
+
+def _attempt_in_worker(run: Run, path: Path) -> dict[str, Any] | Exception:
+    return _attempt(_BENCH[0], run, path)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started inside compute on one thread; threads waiting busily for shared cores are five times slower."""
+    wanted = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+# -- the result --------------------------------------------------------------------------------------------------------
+
+
+def rows_of(results: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row per kind of gaps, model and feature set: mean and spread over its runs, beside the figure of others."""
+
+    def group(r: Mapping[str, Any]) -> tuple[int, str, str]:
+        return ALL.index(r["gap"]), r["features"], r["model"]
+
+    known = {(p.gap, p.model, p.features): p for p in PEERS}
+    rows = []
+    for _, members in groupby(sorted(results, key=group), key=group):
+        runs = list(members)
+        first = runs[0]
+        short = any(r["params"] for r in runs)
+        rows.append(_row(runs, None if short else known.get((first["gap"], first["model"], first["features"]))))
+    return rows
+
+
+def _row(runs: Sequence[Mapping[str, Any]], peer: Peer | None) -> dict[str, Any]:
+    def over(name: str, reduce: Any) -> float | None:
+        values = [r[name] for r in runs if r[name] is not None]
+        return round(float(reduce(values)), 6) if values else None
+
+    row = {k: runs[0][k] for k in ("gap", "model", "features", "params")} | {"runs": len(runs)}
+    row |= {name: over(name, np.mean) for name in SCORES} | {"seconds": over("seconds", np.mean)}
+    several = len(runs) > 1
+    row |= {f"{name}_sd": over(name, lambda v: np.std(v, ddof=1)) if several else None for name in ("rmse", "ubrmse")}
+    ratio = round(row["rmse"] / peer.rmse, 4) if peer and row["rmse"] else None
+    return row | {
+        "peer_rmse": peer.rmse if peer else None,
+        "peer_ubrmse": peer.ubrmse if peer else None,
+        "ratio": ratio,
+    }
+
+
+def table_of(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """The rows as a table for people: RMSE and its spread, the other scores, the figure of others and the ratio."""
+    columns = ["gap", "model", "features", "runs", "rmse", "rmse_sd", "ubrmse", "r", "r2", "r2_within", "bias", "n"]
+    return pd.DataFrame(list(rows))[[*columns, "seconds", "peer_rmse", "ratio"]]
+
+
+def result_of(
+    results: Sequence[Mapping[str, Any]], planned: int, failed: Mapping[str, str], seconds: float, device: str
+) -> dict[str, Any]:
+    """The merged result with its stamp."""
+    minutes = sum(r["seconds"] or 0 for r in results) / 60
+    made = stamp(
+        "Models, feature sets and kinds of gaps on real SMAP over 412 pixels, scored on hidden observations.",
+        sorted(
+            {m for r in results if r["model"] in MODELS for m in modules_of(r["model"])} | {"tssmnet.sources.conus"}
+        ),
+        data=("smap-conus",),
+        command="tssmnet evaluate",
+        asked_device=device,
+        cpu=_cpu(),
+        versions=_versions(),
+        minutes_of_runs=round(minutes, 1),
+        minutes_of_this_call=round(seconds / 60, 1),
+    )
+    return {
+        "stamp": made,
+        "complete": not failed and len(results) >= planned,
+        "failed": dict(failed),
+        "conventions": SCORES_NOTE,
+        "rows": rows_of(results),
+        "peers": {"source": PEERS_SOURCE, "rows": [asdict(p) for p in PEERS]},
+        "runs": list(results),
+    }
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*:\s*(.+)", info.read_text()) if info.is_file() else None
+    return f"{found[1] if found else platform.processor() or platform.machine()}, {os.cpu_count()} logical cores"
+
+
+def _versions() -> dict[str, str]:
+    names = ("numpy", "xarray", "scikit-learn", "xgboost", "xgboost-cpu", "torch", "lightning")
+    here = {d.metadata["Name"].lower(): d.version for d in metadata.distributions() if d.metadata["Name"]}
+    return {n: here[n] for n in names if n in here}
+
+
+def write_result(result: Mapping[str, Any], path: Path) -> None:
+    """Put the merged result at `path`, whole or not at all."""
+    with placing(path) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+def chosen_runs(options: argparse.Namespace) -> list[Run]:
+    """The runs that the options of the command ask for."""
+    for name in options.models or ():
+        require_known(name, MODELS, "model")
+    for name in options.gaps or ():
+        require_known(name, GAP_KINDS, "kind of gaps")
+    runs = quick_plan() if options.quick else full_plan()
+    return [r for r in runs if r.model in (options.models or MODELS) and r.gap in (options.gaps or GAP_KINDS)]
+
+
+def command(options: argparse.Namespace) -> int:
+    """What ``tssmnet evaluate`` does; 1 if a run failed."""
+    from tssmnet.sources import profile_cube
+
+    runs = chosen_runs(options)
+    bench = Bench(profile_cube("conus"), options.device)
+    folder = store_folder() / "evaluate"
+    if options.list:
+        for run in runs:
+            print("done" if (folder / f"{run.name}-{bench.key(run)}.json").is_file() else "to do", run.name)
+        return 0
+    started = time.perf_counter()
+    results, failed = _collect(bench, runs, folder, options.workers)
+    if "ahead" in (options.gaps or GAP_KINDS):
+        results += published_runs(bench)
+    result = result_of(results, len(runs), failed, time.perf_counter() - started, options.device)
+    out = options.out or (None if options.quick or options.models or options.gaps else RESULT)
+    if out is not None:
+        write_result(result, Path(out))
+        print(f"wrote {out}")
+    print(table_of(result["rows"]).to_string(index=False, na_rep="-", float_format=lambda v: f"{v:.4f}"))
+    for name, reason in failed.items():
+        print(f"FAILED {name}: {reason}")
+    return 1 if failed else 0
+
+
+def _collect(
+    bench: Bench, runs: Sequence[Run], folder: Path, workers: int
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """All results in the order of the plan, told one by one as they come."""
+    results: dict[Run, dict[str, Any]] = {}
+    failed: dict[str, str] = {}
+    silent = bool(os.environ.get("TSSMNET_QUIET"))
+    for count, (run, result) in enumerate(run_all(bench, runs, folder, workers), 1):
+        if isinstance(result, Exception):
+            failed[run.name] = f"{type(result).__name__}: {result}"
+            line = failed[run.name]
+        else:
+            results[run] = result
+            line = f"RMSE {result['rmse']}, {result['seconds']:.0f} s"
+        if not silent:
+            print(f"{count}/{len(runs)} {run.name}: {line}", flush=True)
+    return [results[run] for run in runs if run in results], failed
