@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 MATCH_SPEC = re.compile(r"[a-z0-9_][a-z0-9_.\-]*(=[0-9][0-9A-Za-z.]*)?")
 # Needed without an import of ours: engines and back ends that others load by name, and tools called as commands.
 BY_NAME = {"dask", "netcdf4", "h5netcdf", "zarr", "jupyter-book", "sphinx-book-theme", "sphinx-mathjax-offline", "snakemake",
-           "ipykernel", "jupyter-bokeh", "nbstripout", "ruff", "mypy", "types-pyyaml", "setuptools", "ipython"}  # fmt: skip
+           "ipykernel", "jupyter-bokeh", "nbstripout", "ruff", "mypy", "types-pyyaml", "setuptools", "ipython",
+           "linkify-it-py", "ismn"}  # fmt: skip
 LOCAL = {"tssmnet", "workflow", "benchmarks", "tests", "conftest"}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,20 @@ class Quantity:
 
 
 _SM = "m³ m⁻³"
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def pretty_units(units: str) -> str:
+    """Units as a reader sees them.
+
+    Examples
+    --------
+    >>> pretty_units("m3 m-3"), pretty_units("W m-2"), pretty_units("1")
+    ('m³ m⁻³', 'W m⁻²', '1')
+    """
+    return re.sub(r"(?<=[A-Za-z])-?\d+", lambda m: m[0].translate(_RAISED), units)
+
+
 QUANTITIES: Mapping[str, Quantity] = {
     "ssm": Quantity(f"soil moisture ({_SM})", "YlGnBu", 0.02, 0.5),
     "difference": Quantity(f"difference ({_SM})", "PuOr", -0.1, 0.1, symmetric=True),
@@ -40,6 +55,7 @@ QUANTITIES: Mapping[str, Quantity] = {
     "rmse": Quantity(f"RMSE ({_SM})", "magma_r", 0.0, 0.1),
     "correlation": Quantity("correlation", "cividis", 0.0, 1.0),
     "fraction": Quantity("share of days", "cividis", 0.0, 1.0),
+    "coverage": Quantity("share of days observed", "cividis", 0.1, 0.6),
     "count": Quantity("number", "cividis"),
     "days": Quantity("days", "viridis_r", 0.0),
     "temperature": Quantity("temperature (K)", "inferno"),
@@ -309,7 +325,7 @@ def plot_series(series: Mapping[str, Any], *, labels: Mapping[str, str] | None =
                 ax.plot(values["time"], values, ".", markersize=3, color=colour)
             else:
                 ax.plot(values["time"], values, linewidth=0.9, color=colour)
-            ax.set_ylabel((labels or {}).get(name, f"{name.replace('_', ' ')}\n({values.attrs.get('units', '1')})"))
+            ax.set_ylabel((labels or {}).get(name, f"{name.replace('_', ' ')}\n({pretty_units(values.attrs.get('units', '1'))})"))
         fig.align_ylabels()
         fig.suptitle(title, fontsize=10)
     return fig
@@ -343,6 +359,7 @@ def day_slider(field: Any, quantity: str = "ssm", *, title: str = "", width: int
         clabel=q.label, width=width, height=height, xlim=box[:2], ylim=box[2:], xlabel="longitude (°)",
         ylabel="latitude (°)", title=title, hover_cols=["value"],
     )  # fmt: skip
+    points = points.redim(time=hv.Dimension("time", label="day", value_format=lambda day: str(day)[:10]))
     return points * hv.Path(_inside(land_outline(0.15), box)).opts(color="gray", line_width=1)
 
 
@@ -391,8 +408,10 @@ def show(figure: Any, caption: str, *, made_by: Callable[..., Any] | str = "", a
 
 
 def show_table(table: Any, caption: str, *, made_by: Callable[..., Any] | str = "", name: str = "", digits: int = 3, **parameters: Any) -> None:
-    """Display a data frame with caption and provenance, and glue it under `name`."""
-    body = table.to_html(border=0, float_format=lambda v: f"{v:.{digits}f}", na_rep="–")
+    """Display a data frame with caption and provenance, and glue it under `name`; named index levels become columns."""
+    named = any(n is not None for n in table.index.names)
+    plain = table.reset_index() if named else table
+    body = plain.to_html(border=0, index=not named, justify="left", float_format=lambda v: f"{v:.{digits}f}", na_rep="–")
     _display_html(body, caption, provenance(made_by, **parameters), name, caption)
 
 
