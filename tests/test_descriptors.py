@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from tssmnet.descriptors import DESCRIPTORS, NAMES, describe_series, temporal_descriptors
 from tssmnet.errors import TssmnetError
-from tssmnet.kernels import merge_order, pairwise_sum, sort_order, template_matches
+from tssmnet.kernels import entropy_scratch, merge_order, pairwise_sum, sort_order, template_matches
 
 ORACLES = {
     "Mean": tsf.mean,
@@ -83,10 +83,7 @@ def matches_of_all_pairs(x, m, tolerance):
 def matches_by_bits(x, m, tolerance):
     """The same two counts from the kernel."""
     order = np.argsort(x, kind="stable")
-    words = min(64, (len(x) + 63) // 64)
-    bits = np.empty(len(x) * (words + 2) + 1, np.uint64)
-    lo, hi = np.empty((2, len(x) + 1), np.int64)
-    return template_matches(x[order], order, len(x), m, tolerance, lo, hi, bits)
+    return template_matches(x[order], order, m, tolerance, np.empty(0, np.int64), entropy_scratch(len(x), 0))
 
 
 def test_the_table_has_31_rows_in_the_order_of_table_a1():
@@ -255,21 +252,22 @@ def test_time_spacing_counts_days():
     )  # the two pairs of adjacent days
 
 
-def test_time_spacing_takes_entropy_from_consecutive_days_only():
+@pytest.mark.parametrize("m", [2, 3])
+def test_time_spacing_compares_patterns_whose_days_are_spaced_alike(m):
     rng = np.random.default_rng(5)
-    x = np.round(rng.random(120), 1)
-    x[rng.random(120) < 0.15] = np.nan
-    tolerance = 0.2 * np.nanstd(x)
-    runs = [[i for i in range(120 - k + 1) if np.isfinite(x[i : i + k]).all()] for k in (2, 3)]
-    near = [
-        sum(
-            np.abs(x[i : i + k] - x[j : j + k]).max() <= tolerance
-            for n, i in enumerate(starts)
-            for j in starts[n + 1 :]
-        )
-        for k, starts in zip((2, 3), runs, strict=True)
-    ]
-    assert row(x, days=np.arange(120))["SampEn"] == pytest.approx(-np.log(near[1] / near[0]), abs=1e-12)
+    days = np.flatnonzero(rng.random(2000) < 0.5)
+    x = np.round(rng.random(len(days)) ** 3, 1)
+    tolerance = 0.2 * np.std(x)
+    near = []
+    for k in (m, m + 1):
+        values = np.lib.stride_tricks.sliding_window_view(x, k)
+        steps = np.lib.stride_tricks.sliding_window_view(np.diff(days), k - 1)
+        alike = (np.abs(values[:, None] - values[None]).max(-1) <= tolerance) & (steps[:, None] == steps[None]).all(-1)
+        near.append(np.triu(alike, 1).sum())
+    daily = np.full(2000, np.nan)
+    daily[days] = x
+    assert near[1] > 20
+    assert row(daily, days=np.arange(2000), m=m)["SampEn"] == pytest.approx(-np.log(near[1] / near[0]), abs=1e-12)
 
 
 def test_time_spacing_correlates_segments_on_days_observed_in_both():

@@ -521,8 +521,9 @@ def temporal_descriptors(
         ``"observed"``: gaps are closed up and "consecutive" means next observed, as in the common libraries.
         ``"time"``: positions are days. Differences (MeanDiff, MedDiff, MASD, MeASD, SAD) become rates per day between
         consecutive observations, SecDerMean the divided difference per day squared; ACF takes the pairs of days `lag`
-        apart that are both observed; SegCorr splits the calendar and pairs the days observed in both; SampEn takes
-        patterns of m truly consecutive observed days; P2P counts days. On a complete daily series both agree.
+        apart that are both observed; SegCorr splits the calendar and pairs the days observed in both; SampEn compares
+        patterns of consecutive observations whose days are spaced alike; P2P counts days. On a complete daily series
+        both agree.
     normalised
         Replace the descriptors that grow with the number of observations (Sum, AbsE, CAM, CBM: by n, SAD: by n - 1)
         by their per-observation twins, under the same names.

@@ -354,24 +354,24 @@ def match_windows(s: Any, tolerance: float, lo: Any, hi: Any) -> None:
 
 
 @njit(nogil=True, cache=True)
-def fill_matches(at: Any, lo: Any, hi: Any, start: int, rows: Any, prefix: Any) -> None:
+def fill_matches(order: Any, lo: Any, hi: Any, start: int, rows: Any, prefix: Any) -> None:
     """Match matrix of a strip of columns, one bit a pair: bit j of rows[q, i] says that i matches start + 64 q + j > i.
 
-    `at` are the positions of the sorted values, lo and hi from `match_windows`. With the set of the first k
-    positions kept as running words, the set that matches one value is the difference of two of them.
+    `order` sorts the values, lo and hi are from `match_windows`. With the set of the first k of the order kept as
+    running words, the set that matches one value is the difference of two of them.
     """
     one = np.uint64(1)
-    n, limit = at.size, rows.shape[1]
+    n, limit = order.size, rows.shape[1]
     prefix[0] = 0
     for q in range(rows.shape[0] - 1):
         word = np.uint64(0)
         for k in range(n):
-            c = at[k] - start - 64 * q
+            c = order[k] - start - 64 * q
             word ^= np.uint64(0 <= c < 64) << np.uint64(c & 63)
             prefix[k + 1] = word
         for k in range(n):
-            if at[k] < limit:
-                rows[q, at[k]] = prefix[hi[k]] ^ prefix[lo[k]]
+            if order[k] < limit:
+                rows[q, order[k]] = prefix[hi[k]] ^ prefix[lo[k]]
         first = start + 64 * q
         for i in range(first, min(first + 64, limit)):  # only pairs j > i: each pair once
             rows[q, i] &= ~((np.uint64(2) << np.uint64(i - first)) - one)
@@ -379,71 +379,104 @@ def fill_matches(at: Any, lo: Any, hi: Any, start: int, rows: Any, prefix: Any) 
 
 
 @njit(nogil=True, cache=True)
-def lengthen(rows: Any, n: int, start: int, surplus: int) -> Any:
+def number_gaps(pos: Any, gap: Any, seen: Any) -> None:
+    """Give each length of step between consecutive positions a number: gap[i] is that of the step after i."""
+    kinds = 0
+    for i in range(pos.size - 1):
+        seen[pos[i + 1] - pos[i]] = -1
+    for i in range(pos.size - 1):
+        step = pos[i + 1] - pos[i]
+        if seen[step] < 0:
+            seen[step] = kinds
+            kinds += 1
+        gap[i] = seen[step]
+
+
+@njit(nogil=True, cache=True)
+def fill_gaps(gap: Any, start: int, alike: Any) -> None:
+    """Which columns of a strip are followed by which gap: bit j of alike[q, g] says that start + 64 q + j is by g."""
+    alike[:, :] = 0
+    for j in range(start, min(gap.size, start + 64 * alike.shape[0])):
+        alike[(j - start) >> 6, gap[j]] |= np.uint64(1) << np.uint64((j - start) & 63)
+
+
+@njit(nogil=True, cache=True)
+def lengthen(rows: Any, n: int, start: int, surplus: int, gap: Any, alike: Any) -> Any:
     """Turn matches of length q into matches of length q + 1, i with j and i + 1 with j + 1, and count them.
 
-    In place, for the first n templates, without the `surplus` last columns, which belong to the next strip.
+    In place, for the first n templates, without the `surplus` last columns, which belong to the next strip. Where
+    `gap` is not empty the steps from i to i + 1 and from j to j + 1 must be equally long.
     """
     total = np.uint64(0)
     words = rows.shape[0] - 1
     for q in range(words):
         mask = ~np.uint64(0) >> np.uint64(surplus if q == words - 1 else 0)
-        for i in range(min(n, start + 64 * (q + 1))):
+        last = min(n, start + 64 * (q + 1))
+        for i in range(last):
             rows[q, i] &= (rows[q, i + 1] >> np.uint64(1)) | (rows[q + 1, i + 1] << np.uint64(63))
+        for i in range(last if gap.size else 0):
+            rows[q, i] &= alike[q, gap[i]]
+        for i in range(last):
             total += _popcount(rows[q, i] & mask)
     return np.int64(total)
 
 
 @njit(nogil=True, cache=True)
-def template_matches(
-    s: Any, at: Any, length: int, m: int, tolerance: float, lo: Any, hi: Any, bits: Any
-) -> Any:
+def template_matches(s: Any, order: Any, m: int, tolerance: float, gap: Any, scratch: Any) -> Any:
     """Pairs of templates of length m, and of length m + 1, that match within `tolerance` (Chebyshev, <=).
 
-    Exactly the counts of comparing all pairs, 64 pairs to a machine word. `s` are the sorted values, `at` their
-    positions on an axis of `length` steps; lo, hi and bits are scratch (see `describe_rows`).
+    Exactly the counts of comparing all pairs, 64 pairs to a machine word. `s` are the sorted values, `order` what
+    sorts them, `gap` from `number_gaps` or empty, `scratch` from `entropy_scratch`.
     """
+    lo, hi, bits, alike = scratch
     match_windows(s, tolerance, lo, hi)
     shorter: Any = np.int64(0)
     longer: Any = np.int64(0)
     start: Any = np.int64(0)
-    while start < length:
-        words = min(BLOCK_WORDS, (length - start + 63) >> 6)
-        whole = start + 64 * words >= length
-        n = length if whole else start + 64 * words
+    while start < s.size:
+        words = min(BLOCK_WORDS, (s.size - start + 63) >> 6)
+        whole = start + 64 * words >= s.size
+        n = s.size if whole else start + 64 * words
         surplus = 0 if whole else m
         rows = bits[: n * (words + 1)].reshape(words + 1, n)
-        if s.size < length:  # positions without a value match nothing
-            rows[:, :] = 0
-        fill_matches(at, lo, hi, start, rows, bits[n * (words + 1) :])
+        fill_matches(order, lo, hi, start, rows, bits[n * (words + 1) :])
+        if gap.size:
+            fill_gaps(gap, start, alike[:words])
         for q in range(1, m):
-            found = lengthen(rows, n - q, start, surplus)
+            found = lengthen(rows, n - q, start, surplus, gap, alike)
         shorter += found
-        longer += lengthen(rows, n - m, start, surplus)
-        start = length if whole else start + 64 * words - m
+        longer += lengthen(rows, n - m, start, surplus, gap, alike)
+        start = s.size if whole else start + 64 * words - m
     return shorter, longer
 
 
 @njit(nogil=True, cache=True)
-def sample_entropy(s: Any, at: Any, length: int, m: int, tolerance: float, lo: Any, hi: Any, bits: Any) -> float:
+def entropy_scratch(n: int, kinds: int) -> Any:
+    """Room to count the matches of up to n values with up to `kinds` lengths of gap."""
+    words = min(BLOCK_WORDS, (n + 63) >> 6)
+    bits = np.empty(n * (words + 2) + 1, np.uint64)  # a strip of the match matrix and the running words
+    return np.empty(n + 1, np.int64), np.empty(n + 1, np.int64), bits, np.empty((words, kinds), np.uint64)
+
+
+@njit(nogil=True, cache=True)
+def sample_entropy(s: Any, order: Any, m: int, tolerance: float, gap: Any, scratch: Any) -> float:
     """-log(A / B) of the matches of length m + 1 (A) and m (B); NaN where either is none."""
-    shorter, longer = template_matches(s, at, length, m, tolerance, lo, hi, bits)
+    shorter, longer = template_matches(s, order, m, tolerance, gap, scratch)
     if shorter == 0 or longer == 0:
         return np.nan
     return -np.log(longer / shorter)
 
 
 @njit(nogil=True, cache=True)
-def describe(x: Any, pos: Any, length: int, w: Any, options: Any, scratch: Any, out: Any) -> None:
+def describe(x: Any, pos: Any, length: int, w: Any, gap: Any, options: Any, scratch: Any, out: Any) -> None:
     """All descriptors of one series into `out` (31,), which comes filled with NaN."""
     power, lag, segments, m, r, entropy = options
-    order, counts, work, at, bits = scratch
+    order, counts, work, match_scratch = scratch
     n = x.size
     sort_order(x, order, counts)
     s = work[2 * n : 3 * n]
     for k in range(n):
         s[k] = x[order[k]]
-        at[k] = pos[order[k]]
     constant = s[0] == s[n - 1]
     total = pairwise_sum(x, n)
     mean = x[0] if constant else total / n  # the rounded mean of equal values may differ from them
@@ -456,7 +489,7 @@ def describe(x: Any, pos: Any, length: int, w: Any, options: Any, scratch: Any, 
     if entropy and n >= m + 2:
         out[SAMPEN] = 0.0
         if not constant:
-            out[SAMPEN] = sample_entropy(s, at[:n], length, m, r * out[STD], counts, order, bits)
+            out[SAMPEN] = sample_entropy(s, order[:n], m, r * out[STD], gap, match_scratch)
     if n > 1:
         changes(x, pos, order, counts, work, out)
     if out[VAR] > (1e-15 * mean) ** 2:
@@ -472,16 +505,16 @@ def describe_rows(values: Any, weights: Any, days: Any, in_time: bool, options: 
     `weights` is (pixel, time) or has no rows. `days` are the day numbers of the time axis, used where `in_time`.
     """
     pixels, times = values.shape
-    length = days[times - 1] + 1 if in_time and times else times
-    words = min(BLOCK_WORDS, (length + 63) >> 6)
+    length = days[times - 1] + 1 if in_time else times
+    kinds = int(np.sqrt(2.0 * length)) + 2 if in_time else 0  # so many different gaps fit into the record
     scratch = (
         np.empty(times + 1, np.int64),
         np.empty(times + 2, np.int64),
         np.empty(3 * times + 1, np.float64),
-        np.empty(times + 1, np.int64),
-        np.empty(length * (words + 1) + times + 1, np.uint64),  # a strip of the match matrix and running words
+        entropy_scratch(times, kinds),
     )
-    x, w, pos = np.empty(times), np.empty(times if weights.size else 0), np.empty(times, np.int64)
+    x, pos, w = np.empty(times), np.empty(times, np.int64), np.empty(times if weights.size else 0)
+    gap, seen = np.empty(times if in_time else 0, np.int64), np.empty(length + 1, np.int64)
     for p in range(pixels):
         out[p, :] = np.nan
         n = 0
@@ -492,5 +525,9 @@ def describe_rows(values: Any, weights: Any, days: Any, in_time: bool, options: 
                 if weights.size:
                     w[n] = weights[p, t]
                 n += 1
-        if n:
-            describe(x[:n], pos[:n], length if in_time else n, w[: n if weights.size else 0], options, scratch, out[p])
+        if n == 0:
+            continue
+        if in_time:
+            number_gaps(pos[:n], gap, seen)
+        span, gaps, weight = length if in_time else n, gap[: n - 1 if in_time else 0], w[: n if weights.size else 0]
+        describe(x[:n], pos[:n], span, weight, gaps, options, scratch, out[p])
