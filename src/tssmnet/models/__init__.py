@@ -73,6 +73,7 @@ MODELS: Mapping[str, ModelSpec] = _table(
     ModelSpec("climatology", "Climatology", "tssmnet.models.baselines:Climatology", "baseline", False, False),
     ModelSpec("linear", "Linear in time", "tssmnet.models.baselines:LinearInTime", "baseline", False, False),
     ModelSpec("dctpls", "DCT-PLS", "tssmnet.models.baselines:DctPls", "baseline", False, True),
+    ModelSpec("filler", "Gap filler", "tssmnet.filler:fill", "filler", False, True),
 )
 
 
