@@ -250,7 +250,7 @@ def test_a_host_that_cannot_be_reached_gives_the_same_error_quickly(registry, se
     monkeypatch.setattr(data, "PARALLEL", 1)
     server.shutdown()
     server.server_close()
-    with pytest.raises(data.DataUnavailableError, match="ConnectionError") as error:
+    with pytest.raises(data.DataUnavailableError, match="the server cannot be reached") as error:
         data.fetch("made-up", progress=False)
     assert len(error.value.missing) == 2
 
@@ -310,6 +310,15 @@ def test_endless_server_errors_end_in_an_error_that_says_so(server, tmp_path, mo
     with pytest.raises(download.DownloadError, match=r"HTTP status 500 \(tried 5 times\)"):
         get(server, tmp_path / "a.bin")
     assert len(server.log) == download.ATTEMPTS
+
+
+def test_a_server_that_is_not_there_is_called_three_times(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "FIRST_WAIT", 0.001)
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(download.HostUnreachableError, match=r"cannot be reached.*\(tried 3 times\)"):
+        get(server, tmp_path / "a.bin")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_refusal_is_not_tried_again(server, tmp_path):

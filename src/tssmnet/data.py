@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from tssmnet.download import DamagedFileError, DownloadError, download, one_at_a_time, sha256
+from tssmnet.download import DamagedFileError, DownloadError, HostUnreachableError, download, one_at_a_time, sha256
 from tssmnet.errors import TssmnetError, require_known
 
 MANIFEST = "data_manifest.yml"
@@ -420,13 +420,13 @@ def _download_one(report: FileReport, folder: Path, dead: dict[str, str], tick: 
     file, host = report.file, urlsplit(report.file.url).netloc
     target = folder / file.path
     if host in dead:  # a host that could not be reached is not asked again for each of its files
-        return DownloadError(dead[host])
+        return HostUnreachableError(dead[host])
     try:
         # Another process may have fetched it while this one waited for the lock.
         if not (target.is_file() and _is_sound(target, file)):
             download(file.url, target, file.bytes, file.sha256, tick)
     except (DownloadError, DamagedFileError) as error:
-        if "ConnectionError" in str(error):
+        if isinstance(error, HostUnreachableError):
             dead[host] = str(error)
         return error
     except OSError as error:

@@ -16,6 +16,8 @@ from tssmnet.errors import TssmnetError
 
 ATTEMPTS = 5
 """How often one file is tried before it counts as unavailable."""
+UNREACHED = 3
+"""How often a server is called that does not answer at all."""
 FIRST_WAIT = 1.0
 """Seconds before the second try; doubled before each further one."""
 TIMEOUT = (10.0, 60.0)
@@ -25,6 +27,10 @@ CHUNK = 1 << 16
 
 class DownloadError(TssmnetError):
     """A URL gave no whole file; the message says why."""
+
+
+class HostUnreachableError(DownloadError):
+    """The server of a URL cannot be reached: no network, no name, no answer."""
 
 
 class DamagedFileError(TssmnetError):
@@ -37,6 +43,10 @@ class UnsafeArchiveError(TssmnetError):
 
 class _Retry(Exception):
     """One try failed in a way that a later try may mend."""
+
+
+class _Unreached(_Retry):
+    """The server could not be reached at all."""
 
 
 def sha256(path: Path) -> str:
@@ -100,17 +110,16 @@ def _discard(part: Path, tick: Callable[[int], None]) -> None:
 
 def _collect(url: str, part: Path, size: int, tick: Callable[[int], None]) -> None:
     """Bring `part` to `size` bytes, in several tries if need be."""
-    failure = "no try was made"
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(FIRST_WAIT * 2 ** (attempt - 1))
+    attempt = 0
+    while True:
+        attempt += 1
         try:
-            _append(url, part, size, tick)
+            return _append(url, part, size, tick)
         except _Retry as error:
-            failure = str(error)
-        else:
-            return
-    raise DownloadError(f"{failure} (tried {ATTEMPTS} times)")
+            if attempt >= (UNREACHED if isinstance(error, _Unreached) else ATTEMPTS):
+                kind = HostUnreachableError if isinstance(error, _Unreached) else DownloadError
+                raise kind(f"{error} (tried {attempt} times)") from error
+        time.sleep(FIRST_WAIT * 2 ** (attempt - 1))
 
 
 def _append(url: str, part: Path, size: int, tick: Callable[[int], None]) -> None:
@@ -134,6 +143,8 @@ def _append(url: str, part: Path, size: int, tick: Callable[[int], None]) -> Non
                 for block in answer.iter_content(CHUNK):
                     out.write(block)
                     tick(len(block))
+    except requests.ConnectionError as error:
+        raise _Unreached(f"the server cannot be reached: {_short(error)}") from error
     except requests.RequestException as error:
         raise _Retry(f"{type(error).__name__}: {_short(error)}") from error
     got = part.stat().st_size

@@ -1,4 +1,4 @@
-"""In situ soil moisture of the International Soil Moisture Network (``.stm`` files) as daily series per station or cell.
+"""In situ soil moisture of the International Soil Moisture Network (``.stm``) as daily series per station or cell.
 
 Layouts: a header line and hourly values (with old flags, ``U`` for good, or new ones, ``G``), and CEOP, where each line
 repeats the station. Flags beginning with C (out of range) or D (dubious) refuse a value, also joined by commas
