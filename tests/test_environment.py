@@ -1,4 +1,4 @@
-"""The environment is stated once, in pyproject.toml; the lock and environment.yml agree with it and with what is imported."""
+"""The environment is stated once, in pyproject.toml; lock, environment.yml and the imports agree with it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ ROOT = Path(__file__).resolve().parents[1]
 # A version in conda's MatchSpec grammar, `name=version`; names as conda-forge spells them.
 MATCH_SPEC = re.compile(r"[a-z0-9_][a-z0-9_.\-]*(=[0-9][0-9A-Za-z.]*)?")
 # Needed without an import of ours: engines and back ends that others load by name, and tools called as commands.
-BY_NAME = {"dask", "netcdf4", "h5netcdf", "zarr", "jupyter-book", "sphinx-book-theme", "sphinx-mathjax-offline", "snakemake",
-           "ipykernel", "jupyter-bokeh", "nbstripout", "ruff", "mypy", "types-pyyaml", "setuptools", "ipython",
-           "linkify-it-py", "ismn"}  # fmt: skip
+BY_NAME = {"dask", "netcdf4", "h5netcdf", "zarr", "jupyter-book", "sphinx-book-theme", "sphinx-mathjax-offline",
+           "snakemake", "ipykernel", "jupyter-bokeh", "nbstripout", "ruff", "mypy", "types-pyyaml", "setuptools",
+           "ipython", "linkify-it-py", "ismn"}  # fmt: skip
 LOCAL = {"tssmnet", "workflow", "benchmarks", "tests", "conftest"}
 
 

@@ -79,14 +79,18 @@ def test_an_unknown_parameter_is_refused_with_the_nearest_name() -> None:
         notebooks.check_parameters({"sed": 1}, {"seed": 0, "days": 30}, "x.ipynb")
 
 
-@pytest.mark.parametrize("line", ["days = 2 * 15", "days: int | None = None", "import os", "a = b = 1", "a, b = 1, 2", "print(1)"])
+@pytest.mark.parametrize(
+    "line", ["days = 2 * 15", "days: int | None = None", "import os", "a = b = 1", "a, b = 1, 2", "print(1)"]
+)
 def test_a_parameters_cell_that_does_more_than_declare_is_refused(line: str) -> None:
     with pytest.raises(notebooks.ParameterError, match=r"must be `name = literal`"):
         notebooks.declared_parameters(notebook_with(f"seed = 0\n{line}"), "x.ipynb")
 
 
 def test_comments_lists_and_negative_numbers_are_literals() -> None:
-    found = notebooks.declared_parameters(notebook_with("# which\nseeds = [0, 1]\nshift = -0.5  # m3 m-3\nname = None"), "x")
+    found = notebooks.declared_parameters(
+        notebook_with("# which\nseeds = [0, 1]\nshift = -0.5  # m3 m-3\nname = None"), "x"
+    )
     assert found == {"seeds": [0, 1], "shift": -0.5, "name": None}
 
 

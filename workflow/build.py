@@ -52,7 +52,19 @@ def run_pages(runnable: Sequence[pages.Page], given: Mapping[str, Mapping[str, A
     if not stale:
         print("every page is fresh; none is run", flush=True)
         return
-    command = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--cores", "2", "--quiet", "rules", "host", "progress"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        "workflow/Snakefile",
+        "--cores",
+        "2",
+        "--quiet",
+        "rules",
+        "host",
+        "progress",
+    ]
     # Freshness is judged above, by hashes. A killed run leaves nothing half-written, so its lock and marks say nothing.
     command += ["--rerun-triggers", "input", "--nolock", "--rerun-incomplete", "--keep-going"]
     command += ["--config", f"profile={profile}", f"pages={json.dumps([p.entry for p in runnable])}"]
@@ -122,7 +134,9 @@ def build(profile: str = pages.DEFAULT_PROFILE, given: Mapping[str, Any] | None 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line: build the book."""
-    parser = argparse.ArgumentParser(prog="python -m workflow.build", description="Run the stale pages, build the book.")
+    parser = argparse.ArgumentParser(
+        prog="python -m workflow.build", description="Run the stale pages, build the book."
+    )
     parser.add_argument("--profile", default=pages.DEFAULT_PROFILE, help="profile of pages that do not name their own")
     parser.add_argument("-p", dest="parameters", metavar="NAME=VALUE", action="append", default=[])
     parser.add_argument("--strict", action="store_true", help="a page over its minutes or memory is an error")

@@ -1,7 +1,8 @@
 """Open every built page as a reader without a network would, in headless Chromium, and say what went wrong.
 
-``python -m workflow.check_pages`` serves _build/html on localhost, forbids every other host, gathers console errors and failed
-requests, counts formulas and widgets that came alive, moves each slider, and leaves a picture of each page in _build/screenshots.
+``python -m workflow.check_pages`` serves _build/html on localhost, forbids every other host, gathers console errors and
+failed requests, counts formulas and widgets that came alive, moves each slider, and leaves a picture of each page in
+_build/screenshots.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ MOVE = """(async () => {
   const models = () => [...doc._all_models.values()];
   const slider = models().find(m => /Slider/.test(m.type) && m.properties.value);
   const seen = () => JSON.stringify(models().filter(m => m.type === 'ColumnDataSource')
-    .map(m => [...m.data.entries ? m.data.entries() : Object.entries(m.data)].map(([k, v]) => [k, Array.from(v).slice(0, 50)])));
+    .map(m => [...m.data.entries ? m.data.entries() : Object.entries(m.data)]
+      .map(([k, v]) => [k, Array.from(v).slice(0, 50)])));
   const before = seen();
   slider.value = slider.start + Math.max(slider.step || 1, 1) * 3;
   await new Promise(r => setTimeout(r, 1500));
@@ -67,7 +69,7 @@ MOVE = """(async () => {
 
 @dataclass
 class Finding:
-    """What one page did: `errors` (console, requests, other hosts), `probe` (see `PROBE`), whether a slider `moved` the plot."""
+    """What one page did: `errors` (console, requests), `probe` (see `PROBE`), whether a slider `moved` the plot."""
 
     page: str
     errors: list[str] = field(default_factory=list)
@@ -157,7 +159,9 @@ class Tab:
         """The value of a JavaScript expression."""
         answer = await self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in answer:
-            raise TssmnetError(f"asking the page failed: {answer['exceptionDetails'].get('exception', {}).get('description')}")
+            raise TssmnetError(
+                f"asking the page failed: {answer['exceptionDetails'].get('exception', {}).get('description')}"
+            )
         return answer["result"].get("value")
 
     async def settle(self, quiet: float = 1.0, most: float = 30.0) -> None:
@@ -249,8 +253,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     for f in findings:
-        print(f"{f.page:32} {f.kilobytes:5} kB  formulas {f.probe['set']}/{f.probe['formulas']}  sliders {f.probe['sliders']}  "
-              f"{'OK' if not f.faults else 'FAULTS'}")  # fmt: skip
+        alive = f"formulas {f.probe['set']}/{f.probe['formulas']}  sliders {f.probe['sliders']}"
+        print(f"{f.page:32} {f.kilobytes:5} kB  {alive}  {'OK' if not f.faults else 'FAULTS'}")
         for fault in f.faults:
             print(f"    {fault}")
     return int(any(f.faults for f in findings))

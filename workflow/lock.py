@@ -90,7 +90,7 @@ def lock_text(pins: dict[str, str]) -> str:
 
 
 def environment(pins: dict[str, str]) -> dict[str, Any]:
-    """The conda environment: the direct dependencies at the versions of the lock, with GPU builds of torch and xgboost."""
+    """The conda environment: direct dependencies at the versions of the lock, GPU builds of torch and xgboost."""
     conda, pip = ["python=3.11", "pip"], []
     for requirement in requirements(CONDA_EXTRAS):
         name = canonicalize_name(requirement.name)
@@ -100,12 +100,16 @@ def environment(pins: dict[str, str]) -> dict[str, Any]:
         else:
             conda.append(f"{CONDA_NAMES.get(name) or name}={version}")
     head, tail = conda[:2], sorted(conda[2:])
-    return {"name": "tssmnet", "channels": ["conda-forge"], "dependencies": [*head, *tail, {"pip": [*sorted(pip), "-e ."]}]}
+    return {
+        "name": "tssmnet",
+        "channels": ["conda-forge"],
+        "dependencies": [*head, *tail, {"pip": [*sorted(pip), "-e ."]}],
+    }
 
 
 def environment_text(pins: dict[str, str]) -> str:
     """environment.yml for `pins`."""
-    head = "# For conda, mamba and Binder-like services, with GPU builds. Written by `make lock` from pyproject.toml and the lock.\n"
+    head = "# For conda, mamba and Binder-like services, with GPU builds. Written by `make lock`, not by hand.\n"
     return head + yaml.safe_dump(environment(pins), sort_keys=False)
 
 

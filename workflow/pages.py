@@ -104,9 +104,9 @@ def load_profile(name: str) -> Profile:
     return Profile(**{**content, "name": name})
 
 
-def toc_entries(toc: Path = BOOK / "_toc.yml") -> list[str]:
+def toc_entries() -> list[str]:
     """The pages named in the table of contents, in order."""
-    return list(_files(yaml.safe_load(toc.read_text(encoding="utf-8"))))
+    return list(_files(yaml.safe_load((BOOK / "_toc.yml").read_text(encoding="utf-8"))))
 
 
 def _files(node: Any) -> Iterable[str]:

@@ -90,8 +90,15 @@ def execute(source: Path, parameters: Mapping[str, Any], partial: Path) -> nbfor
     partial.parent.mkdir(parents=True, exist_ok=True)
     with environment(ENVIRONMENT):
         return papermill.execute_notebook(
-            str(source), str(partial), parameters=dict(parameters), kernel_name=KERNEL, cwd=str(source.parent),
-            progress_bar=False, log_output=False, request_save_on_cell_execute=True,
+            str(source),
+            str(partial),
+            parameters=dict(parameters),
+            kernel_name=KERNEL,
+            language="python",
+            cwd=str(source.parent),
+            progress_bar=False,
+            log_output=False,
+            request_save_on_cell_execute=True,
         )
 
 
@@ -174,7 +181,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     limits = "" if stamp["within_limits"] else "  OVER ITS LIMITS"
-    print(f"{page.entry} on {page.profile.name}: {stamp['minutes']} min, peak {stamp['memory_gb']} GB{limits}", flush=True)
+    print(
+        f"{page.entry} on {page.profile.name}: {stamp['minutes']} min, peak {stamp['memory_gb']} GB{limits}", flush=True
+    )
     return 0
 
 

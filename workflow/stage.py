@@ -30,8 +30,8 @@ def run_facts(stamp: Mapping[str, Any]) -> str:
     changes = " with local changes" if stamp["dirty"] else ""
     return (
         f'<p class="provenance page-facts">This page ran on profile <b>{stamp["profile"]}</b> in '
-        f'<b>{stamp["minutes"]:.1f} min</b> with at most <b>{stamp["memory_gb"]:.1f} GB</b> of memory, on '
-        f'{stamp["device"]}, commit {stamp["commit"]}{changes}, {stamp["date"]}.</p>'
+        f"<b>{stamp['minutes']:.1f} min</b> with at most <b>{stamp['memory_gb']:.1f} GB</b> of memory, on "
+        f"{stamp['device']}, commit {stamp['commit']}{changes}, {stamp['date']}.</p>"
     )
 
 
@@ -132,12 +132,14 @@ def stage(shown: list[pages.Page], missing: Mapping[str, str], html: Path) -> No
 
 
 def report(shown: list[pages.Page]) -> str:
-    """Minutes and memory of every page that ran, and which of them are over their profile's limits, as text and JSON."""
+    """Minutes and memory of every page that ran, and which are over their profile's limits, as text and JSON."""
     rows, lines = [], []
     for page in shown:
         stamp = freshness.stamp_of(page.executed)
         if stamp:
-            rows.append({"page": page.entry, **{k: stamp[k] for k in ("profile", "minutes", "memory_gb", "within_limits")}})
+            rows.append(
+                {"page": page.entry, **{k: stamp[k] for k in ("profile", "minutes", "memory_gb", "within_limits")}}
+            )
             flag = "" if stamp["within_limits"] else "   OVER ITS LIMITS"
             lines.append(f"  {page.entry:32} {stamp['minutes']:6.2f} min {stamp['memory_gb']:6.2f} GB{flag}")
     write_if_changed(pages.BUILD / "pages.json", json.dumps(rows, indent=1).encode())

@@ -1,6 +1,7 @@
-"""How things are drawn: one colour scale per quantity, maps that need no network, and a line of provenance under each figure.
+"""How things are drawn: one colour scale per quantity, maps that need no network, provenance under each figure.
 
-Every figure of the book goes through `show`, which displays it with caption, alternative text and provenance and closes it.
+Every figure of the book goes through `show`, which displays it with caption, alternative text and provenance, and
+closes it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from tssmnet.provenance import provenance
 
 @dataclass(frozen=True)
 class Quantity:
-    """How a quantity is drawn: label with unit, colour map (safe for colour-blind readers), range; None: from the data."""
+    """How a quantity is drawn: label with unit, colour map safe for colour-blind readers, range (None: from data)."""
 
     label: str
     cmap: str
@@ -66,7 +67,10 @@ QUANTITIES: Mapping[str, Quantity] = {
 # Projection by name: the class in cartopy.crs and its arguments.
 PROJECTIONS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "latlon": ("PlateCarree", {}),
-    "conus": ("AlbersEqualArea", {"central_longitude": -96, "central_latitude": 37.5, "standard_parallels": (29.5, 45.5)}),
+    "conus": (
+        "AlbersEqualArea",
+        {"central_longitude": -96, "central_latitude": 37.5, "standard_parallels": (29.5, 45.5)},
+    ),
     "china": ("AlbersEqualArea", {"central_longitude": 105, "central_latitude": 36, "standard_parallels": (25, 47)}),
     "twin": ("AlbersEqualArea", {"central_longitude": 105, "central_latitude": 36, "standard_parallels": (25, 47)}),
 }
@@ -93,8 +97,10 @@ LAND = "#d9d9d9"
 def style() -> Iterator[None]:
     """The book's fonts, sizes and colours, for the figures drawn inside the block."""
     import matplotlib as mpl
+    from matplotlib.rcsetup import cycler
 
-    with mpl.rc_context({**STYLE, "axes.prop_cycle": mpl.cycler(color=COLOURS)}):
+    settings: Any = {**STYLE, "axes.prop_cycle": cycler(color=COLOURS)}
+    with mpl.rc_context(settings):
         yield
 
 
@@ -143,7 +149,9 @@ def land_outline(tolerance: float = 0.0) -> tuple[NDArray[np.float64], ...]:
     return tuple(np.asarray(ring.coords) for ring in [*rings, *holes] if len(ring.coords) > 3)
 
 
-def new_map(axes: int = 1, *, projection: str = "latlon", columns: int = 2, width: float = 7.2) -> tuple[Any, list[Any]]:
+def new_map(
+    axes: int = 1, *, projection: str = "latlon", columns: int = 2, width: float = 7.2
+) -> tuple[Any, list[Any]]:
     """An empty figure with `axes` maps.
 
     Parameters
@@ -181,7 +189,9 @@ def new_map(axes: int = 1, *, projection: str = "latlon", columns: int = 2, widt
     return fig, list(grid.ravel()[:axes])
 
 
-def draw_field(ax: Any, field: Any, quantity: str = "ssm", *, title: str = "", size: float = 26, limits: Any = None) -> Any:
+def draw_field(
+    ax: Any, field: Any, quantity: str = "ssm", *, title: str = "", size: float = 26, limits: Any = None
+) -> Any:
     """Draw one field on a map: squares for scattered pixels, a mesh for a grid.
 
     Parameters
@@ -206,7 +216,14 @@ def draw_field(ax: Any, field: Any, quantity: str = "ssm", *, title: str = "", s
     q = quantity_of(quantity)
     low, high = limits or limits_of(q, field.values)
     lon, lat = field["lon"].values, field["lat"].values
-    common = {"cmap": q.cmap, "vmin": low, "vmax": high, "transform": ccrs.PlateCarree(), "rasterized": True, "zorder": 2}
+    common = {
+        "cmap": q.cmap,
+        "vmin": low,
+        "vmax": high,
+        "transform": ccrs.PlateCarree(),
+        "rasterized": True,
+        "zorder": 2,
+    }
     for line in land_outline():
         ax.plot(line[:, 0], line[:, 1], color="0.35", linewidth=0.6, transform=ccrs.PlateCarree(), zorder=3)
     if field.ndim == 1:
@@ -264,7 +281,18 @@ def map_fields(
 
 def mark_synthetic(fig: Any) -> Any:
     """Write across a figure that its data are synthetic, so that no copy of it can pass for a measurement."""
-    fig.text(0.5, 0.5, "SYNTHETIC DATA", ha="center", va="center", rotation=24, fontsize=26, color="0.4", alpha=0.22, zorder=50)
+    fig.text(
+        0.5,
+        0.5,
+        "SYNTHETIC DATA",
+        ha="center",
+        va="center",
+        rotation=24,
+        fontsize=26,
+        color="0.4",
+        alpha=0.22,
+        zorder=50,
+    )
     return fig
 
 
@@ -289,11 +317,21 @@ def density_scatter(reference: Any, estimate: Any, *, quantity: str = "ssm", tit
     x, y = (np.asarray(v, float).ravel() for v in (reference, estimate))
     both = np.isfinite(x) & np.isfinite(y)
     q = quantity_of(quantity)
-    low, high = limits_of(q, x, y)
+    # the quantity's range, widened where needed: no pair is left out of sight
+    low, high = limits_of(q, x[both], y[both])
+    low, high = np.nanmin([low, x[both].min(), y[both].min()]), np.nanmax([high, x[both].max(), y[both].max()])
     with style():
         if ax is None:
             _, ax = plt.subplots(figsize=(3.6, 3.3), layout="constrained")
-        drawn = ax.hexbin(x[both], y[both], gridsize=60, extent=(low, high, low, high), norm=LogNorm(vmin=1), cmap="viridis", linewidths=0)
+        drawn = ax.hexbin(
+            x[both],
+            y[both],
+            gridsize=60,
+            extent=(low, high, low, high),
+            norm=LogNorm(vmin=1),
+            cmap="viridis",
+            linewidths=0,
+        )
         ax.plot([low, high], [low, high], color="0.2", linewidth=0.8)
         ax.set(xlabel=f"reference {q.label}", ylabel=f"estimate {q.label}", title=title, aspect="equal")
         ax.figure.colorbar(drawn, ax=ax, label="pairs", shrink=0.8)
@@ -317,7 +355,9 @@ def plot_series(series: Mapping[str, Any], *, labels: Mapping[str, str] | None =
     import matplotlib.pyplot as plt
 
     with style():
-        fig, axes = plt.subplots(len(series), 1, figsize=(7.2, 1.35 * len(series) + 0.5), sharex=True, layout="constrained")
+        fig, axes = plt.subplots(
+            len(series), 1, figsize=(7.2, 1.35 * len(series) + 0.5), sharex=True, layout="constrained"
+        )
         for ax, colour, (name, values) in zip(np.atleast_1d(axes), COLOURS * 3, series.items(), strict=False):
             if "precip" in name:
                 ax.bar(values["time"], values, width=1.0, color=colour)
@@ -325,7 +365,9 @@ def plot_series(series: Mapping[str, Any], *, labels: Mapping[str, str] | None =
                 ax.plot(values["time"], values, ".", markersize=3, color=colour)
             else:
                 ax.plot(values["time"], values, linewidth=0.9, color=colour)
-            ax.set_ylabel((labels or {}).get(name, f"{name.replace('_', ' ')}\n({pretty_units(values.attrs.get('units', '1'))})"))
+            ax.set_ylabel(
+                (labels or {}).get(name, f"{name.replace('_', ' ')}\n({pretty_units(values.attrs.get('units', '1'))})")
+            )
         fig.align_ylabels()
         fig.suptitle(title, fontsize=10)
     return fig
@@ -337,8 +379,8 @@ def day_slider(field: Any, quantity: str = "ssm", *, title: str = "", width: int
     Parameters
     ----------
     field
-        `xarray.DataArray` over ``time`` and ``pixel``, or ``time, y, x``, with ``lat`` and ``lon`` in degrees. Some 30 days and
-        a few thousand cells at most: each frame is stored in the page, about 6 bytes a cell.
+        `xarray.DataArray` over ``time`` and ``pixel``, or ``time, y, x``, with ``lat`` and ``lon`` in degrees. Some
+        30 days and a few thousand cells at most: each frame is stored in the page, about 6 bytes a cell.
 
     Returns
     -------
@@ -353,11 +395,16 @@ def day_slider(field: Any, quantity: str = "ssm", *, title: str = "", width: int
     low, high = limits_of(q, field.values)
     frame = field.to_dataframe("value").reset_index().dropna(subset=["value"])
     frame[["lon", "lat", "value"]] = frame[["lon", "lat", "value"]].round(3)
-    box = (float(frame.lon.min()) - 1.5, float(frame.lon.max()) + 1.5, float(frame.lat.min()) - 1.5, float(frame.lat.max()) + 1.5)
+    box = (
+        float(frame.lon.min()) - 1.5,
+        float(frame.lon.max()) + 1.5,
+        float(frame.lat.min()) - 1.5,
+        float(frame.lat.max()) + 1.5,
+    )
     points = frame.hvplot.points(
-        x="lon", y="lat", c="value", groupby="time", dynamic=False, marker="square", size=90, cmap=q.cmap, clim=(low, high),
-        clabel=q.label, width=width, height=height, xlim=box[:2], ylim=box[2:], xlabel="longitude (°)",
-        ylabel="latitude (°)", title=title, hover_cols=["value"],
+        x="lon", y="lat", c="value", groupby="time", dynamic=False, marker="square", size=90, cmap=q.cmap,
+        clim=(low, high), clabel=q.label, width=width, height=height, xlim=box[:2], ylim=box[2:],
+        xlabel="longitude (°)", ylabel="latitude (°)", title=title, hover_cols=["value"],
     )  # fmt: skip
     points = points.redim(time=hv.Dimension("time", label="day", value_format=lambda day: str(day)[:10]))
     return points * hv.Path(_inside(land_outline(0.15), box)).opts(color="gray", line_width=1)
@@ -376,7 +423,15 @@ def _inside(lines: Sequence[NDArray[np.float64]], box: tuple[float, float, float
 # -- onto the page ---------------------------------------------------------------------------------------------------
 
 
-def show(figure: Any, caption: str, *, made_by: Callable[..., Any] | str = "", alt: str = "", name: str = "", **parameters: Any) -> None:
+def show(
+    figure: Any,
+    caption: str,
+    *,
+    made_by: Callable[..., Any] | str = "",
+    alt: str = "",
+    name: str = "",
+    **parameters: Any,
+) -> None:
     """Display a figure with caption, alternative text and provenance, glue it under `name`, and close it.
 
     Parameters
@@ -407,11 +462,21 @@ def show(figure: Any, caption: str, *, made_by: Callable[..., Any] | str = "", a
     _display_html(body, caption, line, name, alt or caption)
 
 
-def show_table(table: Any, caption: str, *, made_by: Callable[..., Any] | str = "", name: str = "", digits: int = 3, **parameters: Any) -> None:
+def show_table(
+    table: Any,
+    caption: str,
+    *,
+    made_by: Callable[..., Any] | str = "",
+    name: str = "",
+    digits: int = 3,
+    **parameters: Any,
+) -> None:
     """Display a data frame with caption and provenance, and glue it under `name`; named index levels become columns."""
     named = any(n is not None for n in table.index.names)
     plain = table.reset_index() if named else table
-    body = plain.to_html(border=0, index=not named, justify="left", float_format=lambda v: f"{v:.{digits}f}", na_rep="–")
+    body = plain.to_html(
+        border=0, index=not named, justify="left", float_format=lambda v: f"{v:.{digits}f}", na_rep="–"
+    )
     _display_html(body, caption, provenance(made_by, **parameters), name, caption)
 
 

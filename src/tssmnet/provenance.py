@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,6 +28,7 @@ PACKAGE = "tssmnet"
 SOURCE = Path(__file__).resolve().parent
 ROOT = SOURCE.parents[1]
 _STARTED = time.time()
+_TARGET = re.compile(r"([\w.]+):[A-Za-z_]\w*")  # module:name, as registries write it
 
 
 # -- which code ------------------------------------------------------------------------------------------------------
@@ -44,8 +46,9 @@ def module_file(name: str) -> Path | None:
 def imported_modules(code: str, package: str = PACKAGE) -> set[str]:
     """Modules of this library that a piece of code names, wherever in it the import stands.
 
-    Counts ``import tssmnet.x``, ``from tssmnet.x import y``, the lazy public names (``tssmnet.score``), and strings such
-    as ``"tssmnet.x:Class"`` or ``"x:Class"`` (relative to `package`), by which registries name what they load late.
+    Counts ``import tssmnet.x``, ``from tssmnet.x import y``, the lazy public names (``tssmnet.score``), and strings
+    such as ``"tssmnet.x:Class"`` or ``"x:Class"`` (relative to `package`), by which registries name what
+    they load late.
 
     Examples
     --------
@@ -61,9 +64,10 @@ def imported_modules(code: str, package: str = PACKAGE) -> set[str]:
             found |= _from_import(node, package)
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == PACKAGE:
             found |= {f"{PACKAGE}.{node.attr}", _public_home(node.attr)}
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 80:
-            word = node.value.split(":")[0]
-            found |= {word, f"{package}.{word}"} if ":" in node.value or word.startswith(f"{PACKAGE}.") else set()
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if target := _TARGET.fullmatch(node.value):
+                found |= {target[1], f"{package}.{target[1]}"}
+            found |= {node.value} if node.value.startswith(f"{PACKAGE}.") else set()
     return {name for name in found if name != PACKAGE and module_file(name)}
 
 
