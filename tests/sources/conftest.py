@@ -12,10 +12,14 @@ from tssmnet import data
 def genuine() -> Callable[[str], dict[str, Path]]:
     """Paths of a data set's files by registered path; the test is skipped if they are nowhere to be had."""
 
+    refused: dict[str, str] = {}
+
     def paths(dataset: str) -> dict[str, Path]:
         try:
-            return data.paths_of(dataset)
+            if dataset not in refused:
+                return data.paths_of(dataset)
         except data.DataUnavailableError as error:
-            pytest.skip(f"{dataset} is neither in a mirror nor to be fetched: {str(error)[:200]}")
+            refused[dataset] = str(error)[:200]  # asked once, not before every test
+        pytest.skip(f"{dataset} is neither in a mirror nor to be fetched: {refused[dataset]}")
 
     return paths
