@@ -420,6 +420,64 @@ def _inside(lines: Sequence[NDArray[np.float64]], box: tuple[float, float, float
     return [np.round(np.asarray(p.coords), 2) for p in parts if p.geom_type == "LineString"]
 
 
+def series_chooser(
+    time: NDArray[Any],
+    series: Mapping[str, NDArray[Any]],
+    places: Sequence[str],
+    *,
+    dots: Sequence[str] = ("observed", "hidden"),
+    width: int = 680,
+    height: int = 300,
+) -> Any:
+    """Interactive soil moisture series of several places, one chosen at a time; needs no server once the page is built.
+
+    Parameters
+    ----------
+    time
+        Days, shape (time,).
+    series
+        Name to values, shape (time, place), m3 m-3. NaN leaves a hole.
+    places
+        What the chooser says of each place.
+    dots
+        Names that are drawn as dots; the others are lines.
+
+    Returns
+    -------
+    holoviews object
+    """
+    import holoviews as hv
+    import hvplot.pandas  # noqa: F401
+
+    hv.output(widget_location="bottom")
+    colours = dict(zip(series, ("#000000", "#999999", "#E69F00", "#0072B2", "#009E73", "#CC79A7"), strict=False))
+
+    def one(i: int) -> Any:
+        drawn = []
+        for name, values in sorted(series.items(), key=lambda item: item[0] in dots):
+            known = np.isfinite(values[:, i])
+            columns = (time[known], np.round(values[known, i].astype(float), 3))
+            look = {"color": colours[name], "tools": ["hover"]}
+            curve = hv.Scatter if name in dots else hv.Curve
+            drawn.append(
+                curve(columns, "day", "soil moisture", label=name).opts(**look, **({"size": 4} if name in dots else {}))
+            )
+        return hv.Overlay(drawn)
+
+    # the coordinates of unlike places differ in length, so frames must not share one source
+    frames = hv.HoloMap({place: one(i) for i, place in enumerate(places)}, kdims="place", sort=False)
+    return frames.opts(
+        hv.opts.Overlay(
+            width=width,
+            height=height,
+            legend_position="top",
+            ylabel=quantity_of("ssm").label,
+            xlabel="",
+            shared_axes=False,
+        )
+    )
+
+
 # -- onto the page ---------------------------------------------------------------------------------------------------
 
 

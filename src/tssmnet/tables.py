@@ -1,0 +1,154 @@
+"""Tables that pages show beside their own runs: the paper's, and the stored results of full-size runs."""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tssmnet.errors import TssmnetError
+from tssmnet.gaps import GAP_KINDS
+from tssmnet.models import MODELS
+from tssmnet.provenance import ROOT, ResultStamp, results_stamp
+
+FEATURE_TITLES = {
+    "base": "same day",
+    "base+desc": "same day, descriptors",
+    "base+screened": "same day, screened descriptors",
+    "lag": "memory",
+    "lag+desc": "memory, descriptors",
+    "lag+screened": "memory, screened descriptors",
+    "own": "its own",
+    "published": "its own",
+}
+"""Feature sets in a reader's words; "memory" includes the same day."""
+
+OTHER_TITLES = {"lstm": "LSTM (published)", "lstm_multitask": "LSTM, multi-task (published)"}
+
+
+def model_title(name: str) -> str:
+    """What a table prints for a model.
+
+    Examples
+    --------
+    >>> model_title("rf"), model_title("lstm")
+    ('Random forest', 'LSTM (published)')
+    """
+    return MODELS[name].title if name in MODELS else OTHER_TITLES.get(name, name)
+
+
+def features_title(model: str, features: str) -> str:
+    """What a table prints for the features of a model; a baseline looks at none.
+
+    Examples
+    --------
+    >>> features_title("xgboost", "lag"), features_title("linear", "base")
+    ('memory', 'none')
+    """
+    baseline = model in MODELS and MODELS[model].kind == "baseline"
+    return "none" if baseline else FEATURE_TITLES.get(features, features)
+
+
+def trial_title(model: str, features: str) -> str:
+    """Model and features in one phrase, for the legend of a figure."""
+    words = features_title(model, features)
+    return model_title(model) if words in ("none", "its own") else f"{model_title(model)}, {words}"
+
+
+def paper_table(number: int) -> pd.DataFrame:
+    """A table of the paper, as typed from it into ``book/tables/table-<number>.csv``; its first line is the source.
+
+    Raises
+    ------
+    TssmnetError
+        If that table is not there.
+    """
+    path = ROOT / "book" / "tables" / f"table-{number}.csv"
+    if not path.is_file():
+        raise TssmnetError(f"book/tables holds no table-{number}.csv; the paper's tables 3 and 4 are there")
+    return pd.read_csv(path, comment="#")
+
+
+def loss_and_r2_differ(table: pd.DataFrame) -> float:
+    """Largest ``|loss - (1 - R2)|`` of a table with columns ``train_loss``, ``train_r2`` and those of the validation.
+
+    Near 0 where the loss is the mean squared error of a target of variance one.
+    """
+    parts = [(table[f"{p}_loss"] - (1 - table[f"{p}_r2"])).abs().max() for p in ("train", "validation")]
+    return float(max(parts))
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A stored result of a full-size run, or the command that makes it where there is none.
+
+    Parameters
+    ----------
+    name
+        File name relative to the repository.
+    command
+        What writes it.
+    stamp
+        Its stamp against the code of today; None without a file.
+    content
+        The JSON; empty without a file.
+    """
+
+    name: str
+    command: str
+    stamp: ResultStamp | None
+    content: dict[str, Any]
+
+    def __bool__(self) -> bool:
+        return self.stamp is not None
+
+    def line(self) -> str:
+        """Where the numbers come from, and whether all of them are there."""
+        if self.stamp is None:
+            return f"{self.name} is not here yet, so no full-size number is shown. Write it with: {self.command}"
+        partial = "" if self.content.get("complete", True) else " NOT COMPLETE: some of its runs are missing."
+        return self.stamp.line() + partial
+
+    def _repr_html_(self) -> str:
+        good = self.stamp is not None and self.stamp.fresh and self.content.get("complete", True)
+        return f'<p class="provenance{"" if good else " stale"}">{html.escape(self.line())}</p>'
+
+
+def stored_result(name: str, command: str) -> Stored:
+    """Read ``results/<name>``.
+
+    Parameters
+    ----------
+    name
+        File name in ``results/``.
+    command
+        What writes it, told to the reader where it is missing.
+    """
+    path = Path(ROOT / "results" / name)
+    if not path.is_file():
+        return Stored(f"results/{name}", command, None, {})
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return Stored(f"results/{name}", command, results_stamp(path), content)
+
+
+def gap_table(rows: Any, value: str = "rmse") -> pd.DataFrame:
+    """A score as a table: one row a model and feature set, one column a kind of gaps.
+
+    `rows` have ``model``, ``features``, ``gap`` and the score.
+
+    Several rows of one cell (seeds) are averaged. Models stand in the order of `MODELS`, kinds in that of `GAP_KINDS`.
+    """
+    frame = pd.DataFrame(rows)
+    wide = frame.pivot_table(index=["model", "features"], columns="gap", values=value, aggfunc="mean").reset_index()
+    rank = [*MODELS, *OTHER_TITLES]
+    place = wide["model"].map({n: i for i, n in enumerate(rank)}).fillna(len(rank))
+    wide = wide.assign(place=place).sort_values(["place", "features"]).drop(columns="place")
+    wide["features"] = [features_title(m, f) for m, f in zip(wide["model"], wide["features"], strict=True)]
+    wide["model"] = wide["model"].map(model_title)
+    kinds = [k for k in GAP_KINDS if k in wide.columns]
+    named = wide[["model", "features", *kinds]].rename(columns=GAP_KINDS).rename_axis(columns=None)
+    return named.set_index("model")
