@@ -376,6 +376,7 @@ def test_weights_may_have_only_the_time_dimension():
     whole = temporal_descriptors(ssm, weights=weights.broadcast_like(ssm))
     xr.testing.assert_identical(temporal_descriptors(ssm, weights=weights), whole)
     xr.testing.assert_identical(temporal_descriptors(ssm.chunk(y=1), weights=weights).compute(), whole)
+    xr.testing.assert_identical(temporal_descriptors(ssm, weights=weights.chunk(time=9)).compute(), whole)
 
 
 def test_which_picks_descriptors_and_units_follow_the_power():

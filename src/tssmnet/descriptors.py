@@ -571,8 +571,8 @@ def temporal_descriptors(
         "entropy": "SampEn" in wanted,
     }
     days = _day_numbers(ssm) if spacing == "time" else None
-    lazy = ssm.chunks is not None
     arrays = [ssm] if weights is None else [ssm, weights.broadcast_like(ssm)]
+    lazy = any(a.chunks is not None for a in arrays)
     if lazy:
         arrays = [_whole_series(a) for a in arrays]
 
