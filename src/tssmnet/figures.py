@@ -43,10 +43,11 @@ def pretty_units(units: str) -> str:
 
     Examples
     --------
-    >>> pretty_units("m3 m-3"), pretty_units("W m-2"), pretty_units("1")
-    ('m³ m⁻³', 'W m⁻²', '1')
+    >>> print(pretty_units("W"), pretty_units("m-2"), pretty_units("1"))
+    W m⁻² 1
     """
-    return re.sub(r"(?<=[A-Za-z])-?\d+", lambda m: m[0].translate(_RAISED), units)
+    raised = re.sub(r"(?<=[A-Za-z])-?\d+", lambda m: m[0].translate(_RAISED), units)
+    return raised.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 QUANTITIES: Mapping[str, Quantity] = {
