@@ -168,8 +168,12 @@ class Land:
     landcover: NDArray[np.int8]
 
 
-def make_land(grid: Grid, seed: int = 0, refine: int = 4) -> Land:
-    """Static fields on `grid`: relief made `refine` times finer and aggregated, the rest at the cell centres."""
+def make_land(grid: Grid, seed: int = 0, refine: int | None = None) -> Land:
+    """Static fields on `grid`: relief made `refine` times finer and aggregated, the rest at the cell centres.
+
+    By default relief is made at 4.5 to 9 km, finer than its shortest wave of 45 km needs.
+    """
+    refine = refine or (2 if grid.cell < 30e3 else 4)
     lon, lat = grid.points
     relief = {name: grid.pack(field) for name, field in _relief(grid, seed, refine).items()}
     climate = _climate(grid, lon, lat, relief["dem"], seed)

@@ -109,7 +109,7 @@ def smap_retrieval(
 ) -> tuple[Array, NDArray[np.int8]]:
     """Soil moisture as SMAP would give it, and the cause of each gap.
 
-    The error grows with vegetation water: noise 0.014 + 0.006 per kg m-2, less sensitivity (2.5 % per kg m-2) around
+    The error grows with vegetation water: noise 0.012 + 0.0055 per kg m-2, less sensitivity (2.5 % per kg m-2) around
     the middle of the soil's range, a wet bias of 0.012 per kg m-2 and a fixed bias per cell (sd 0.036).
 
     Returns
@@ -119,7 +119,7 @@ def smap_retrieval(
     cause
         Index into `GAP_CAUSES`.
     """
-    noise = rng.standard_normal(len(theta)) * (0.014 + 0.006 * vegetation)
+    noise = rng.standard_normal(len(theta)) * (0.012 + 0.0055 * vegetation)
     seen_theta = smap.pivot + (theta - smap.pivot) * (1 - 0.025 * vegetation)
     value = np.clip(seen_theta + smap.bias + WET_BIAS * vegetation + noise, SMALLEST_SSM, smap.ceiling)
     dense = vegetation > DENSE_VEGETATION

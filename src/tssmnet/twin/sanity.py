@@ -232,6 +232,17 @@ def match_climate(twin: xr.Dataset, real: xr.Dataset) -> xr.Dataset:
     return pixels.isel(pixel=np.sort(chosen))
 
 
+def without_dense_vegetation(cube: xr.Dataset, densest: float = 0.2, wettest: float = 0.1) -> xr.Dataset:
+    """Pixels of a real cube where SMAP's own flags do not advise against its retrievals.
+
+    The twin, like the paper, leaves out dense vegetation and open water. A cube that keeps such retrievals and brings
+    ``vegetation_density`` (share of flagged days) and ``water_fraction`` is brought to the same footing here.
+    """
+    pixels = to_pixels(cube)
+    good = (pixels["vegetation_density"] < densest) & (pixels["water_fraction"] < wettest)
+    return pixels.isel(pixel=np.nonzero(good.values)[0])
+
+
 def compare(real: pd.Series, twin: pd.Series) -> pd.DataFrame:
     """Real and twin side by side, with the tolerance, whether it holds, and why it is that wide."""
     table = pd.DataFrame({"real": real, "twin": twin}).reindex(real.index)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
 from tssmnet import processing
 from tssmnet.cube import open_dataset, write_dataset
@@ -40,8 +39,6 @@ from tssmnet.twin.world import (
 PARTS = ("cube", "truth", "observations", "stations", "esa_cci")
 CLASS_NAMES = ("gap_cause", "gap_cause_pm", "frozen")
 BLOCK_DAYS, TILE = 32, 64
-# Values of one variable that are processed together: keeps a tile of a long record within some hundred megabytes.
-SERIES_VALUES = 2_000_000
 
 
 def write_twin(
@@ -255,22 +252,12 @@ def _process(folder: Path) -> None:
             continue
         seen = {n: observations[n][:, rows, columns][:, inside] for n in ("lst_clear", "air_temperature", "radiation")}
         indices = np.stack([observations[n][:, rows, columns][:, inside] for n in COMPOSITES], axis=1)
-        made = _process_in_groups(seen, periods, indices, time)
+        made = process_series(seen, periods, indices, time)
         for name, values in zip(("lst", "ndvi", "evi"), made, strict=True):
             full = np.full((len(time), *inside.shape), np.nan, np.float32)
             full[:, inside] = values
             cube[name][:, rows, columns] = full
         done.touch()
-
-
-def _process_in_groups(
-    seen: dict[str, NDArray], periods: NDArray, indices: NDArray, time: pd.DatetimeIndex
-) -> list[NDArray]:
-    pixels = seen["lst_clear"].shape[1]
-    step = max(1, SERIES_VALUES // len(time))
-    groups = [slice(i, i + step) for i in range(0, pixels, step)]
-    made = [process_series({n: v[:, g] for n, v in seen.items()}, periods, indices[:, :, g], time) for g in groups]
-    return [np.concatenate(parts, axis=1) for parts in zip(*made, strict=True)]
 
 
 def _tiles(shape: tuple[int, ...]) -> Iterator[tuple[int, slice, slice]]:

@@ -96,6 +96,9 @@ SEEN = (
     "radiation",
 )
 COMPOSITES = ("ndvi_composite", "evi_composite")
+MODIS_AND_FORCING = ("lst_clear", "air_temperature", "radiation")
+# Values of one variable that are processed together: bounds the memory of the intermediate arrays.
+SERIES_VALUES = 500_000
 PREDICTORS = ("lst", "ndvi", "evi", "tvdi")
 FORCING = ("precipitation", "air_temperature")
 
@@ -219,6 +222,20 @@ def process_series(
     composites
         Shape (period, 2, pixel): NDVI and EVI.
     """
+    pixels = seen["lst_clear"].shape[1]
+    step = max(1, SERIES_VALUES // len(time))
+    groups = [slice(i, i + step) for i in range(0, pixels, step)]
+    made = [
+        _process_group({n: seen[n][:, g] for n in MODIS_AND_FORCING}, periods, composites[:, :, g], time)
+        for g in groups
+    ]
+    lst, ndvi, evi = (np.concatenate(parts, axis=1) for parts in zip(*made, strict=True))
+    return lst, ndvi, evi
+
+
+def _process_group(
+    seen: Mapping[str, NDArray], periods: NDArray, composites: NDArray, time: pd.DatetimeIndex
+) -> tuple[NDArray, NDArray, NDArray]:
     covariates = (seen["air_temperature"], seen["radiation"])
     lst = processing.all_weather_lst(seen["lst_clear"], time.day_of_year.to_numpy(), covariates)
     middle = (periods + COMPOSITE_DAYS // 2).astype("datetime64[D]").astype(int)
