@@ -77,6 +77,7 @@ def title_of(source: Path) -> str:
 
 def missing_page(page: pages.Page, why: str) -> bytes:
     """The page that stands in for one whose data are not here: what is missing and the command that gets it."""
+    why = why.replace(str(pages.ROOT), ".").replace(str(Path.home()), "~")  # a page tells no path of the machine
     text = f"""# {title_of(page.source)}
 
 ```{{admonition}} Not shown: the data of profile {page.profile.name} are not here
