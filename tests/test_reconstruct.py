@@ -150,7 +150,8 @@ def test_variables_bear_cf_attributes(filled):
     assert filled["ssm"].attrs["units"] == "m3 m-3"
     assert filled["ssm"].attrs["ancillary_variables"] == "source"
     assert "cell_methods" in filled["ssm"].attrs
-    assert filled["source"].attrs["flag_meanings"] == "observed filled outside"
+    assert filled["source"].attrs["flag_meanings"] == " ".join(SOURCE_FLAGS)
+    assert [*SOURCE_FLAGS][:3] == ["observed", "filled", "outside"]
     assert filled["source"].attrs["flag_values"].dtype == filled["source"].dtype
     assert filled["time"].attrs["standard_name"] == "time"
 
@@ -167,8 +168,8 @@ def test_what_is_written_reads_back_the_same(filled, tmp_path, suffix):
 def test_ncdump_shows_flags_and_no_fill_value_on_coordinates(filled, tmp_path):
     path = write_dataset(filled, tmp_path / "filled.nc")
     header = subprocess.run(["ncdump", "-h", str(path)], check=True, capture_output=True, text=True).stdout
-    assert 'source:flag_meanings = "observed filled outside"' in header
-    assert "source:flag_values = 0b, 1b, 2b" in header
+    assert f'source:flag_meanings = "{" ".join(SOURCE_FLAGS)}"' in header
+    assert f"source:flag_values = {', '.join(f'{v}b' for v in SOURCE_FLAGS.values())}" in header
     assert "lat:_FillValue" not in header
     assert 'time:units = "days since 1970-01-01' in header
 

@@ -109,8 +109,9 @@ def _reconstruct(options: argparse.Namespace) -> int:
     cube = open_cube(options.cube)
     filled = reconstruct(cube, options.model, features=options.features, seed=options.seed, device=options.device)
     write_dataset(filled, options.out)
-    counts = ", ".join(f"{int((filled['source'] == flag).sum())} {name}" for name, flag in SOURCE_FLAGS.items())
-    print(f"{options.out}: {counts} values by {options.model}, seed {options.seed}")
+    counts = {name: int((filled["source"] == flag).sum()) for name, flag in SOURCE_FLAGS.items()}
+    told = ", ".join(f"{n} {name}" for name, n in counts.items() if n or name == "outside")
+    print(f"{options.out}: {told} values by {options.model}, seed {options.seed}")
     return 0
 
 

@@ -142,7 +142,9 @@ def _days(near: xr.Dataset) -> dict[str, Any]:
     if "source" in near:
         attrs = near["source"].attrs
         flags = dict(zip(str(attrs["flag_meanings"]).split(), np.atleast_1d(attrs["flag_values"]), strict=True))
-        kinds |= {k: near["source"] == flags[k] for k in ("observed", "filled") if k in flags}
+        # a filler tells several ways of filling apart; here they are one
+        for kind in ("observed", "filled"):
+            kinds[kind] = near["source"].isin([value for name, value in flags.items() if name.startswith(kind)])
     return kinds
 
 
