@@ -77,6 +77,20 @@ def test_validate_prints_and_writes_the_table(cube_path, tmp_path, capsys):
     assert "rmse_low" in (tmp_path / "scores.csv").read_text()
 
 
+def test_book_hands_its_options_on(monkeypatch):
+    calls = []
+
+    def run(command, **_):
+        calls.append(command)
+        return subprocess.CompletedProcess(command, 3)
+
+    monkeypatch.setattr(cli.subprocess, "run", run)
+    assert cli.main(["book", "--profile", "twin", "-p", "seed=1", "-p", "days=9", "--strict"]) == 3
+    assert cli.main(["book"]) == 3
+    assert calls[0][3:] == ["--profile", "twin", "-p", "seed=1", "-p", "days=9", "--strict"]
+    assert calls[1][1:] == ["-m", "workflow.build"]
+
+
 def test_a_wrong_option_ends_with_usage(capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main(["reconstruct"])

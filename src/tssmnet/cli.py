@@ -143,7 +143,10 @@ def _validate(options: argparse.Namespace) -> int:
 def _add_book(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("book", help="run the notebooks that are stale and build the pages")
     command.add_argument("--profile", help="whose data the pages run on")
-    command.add_argument("rest", nargs=argparse.REMAINDER, help="handed on, for instance -p seed=1")
+    command.add_argument(
+        "-p", dest="parameters", metavar="NAME=VALUE", action="append", default=[], help="of the pages"
+    )
+    command.add_argument("--strict", action="store_true", help="a page over its minutes or memory is an error")
     command.set_defaults(run=_book)
 
 
@@ -152,10 +155,10 @@ def _book(options: argparse.Namespace) -> int:
 
     if not (ROOT / "workflow").is_dir():
         raise TssmnetError("the book is built from a source checkout: clone the repository and run `make book` in it")
-    profile = ["--profile", options.profile] if options.profile else []
-    return subprocess.run(
-        [sys.executable, "-m", "workflow.build", *profile, *options.rest], cwd=ROOT, check=False
-    ).returncode
+    given = ["--profile", options.profile] if options.profile else []
+    given += [word for parameter in options.parameters for word in ("-p", parameter)]
+    given += ["--strict"] if options.strict else []
+    return subprocess.run([sys.executable, "-m", "workflow.build", *given], cwd=ROOT, check=False).returncode
 
 
 def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
