@@ -539,6 +539,11 @@ def show_table(
     _display_html(body, caption, provenance(made_by, **parameters), name, caption)
 
 
+def show_text(text: str, *, made_by: Callable[..., Any] | str = "", name: str = "", **parameters: Any) -> None:
+    """Display a caption with provenance for what stands above it, such as a table written in Markdown."""
+    _display_html("", text, provenance(made_by, **parameters), name, text)
+
+
 def png_of(figure: Any) -> bytes:
     """A figure as PNG, the same bytes for the same figure."""
     buffer = io.BytesIO()

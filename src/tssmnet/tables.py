@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import html
+import inspect
 import json
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from tssmnet.data import DataSet
 from tssmnet.errors import TssmnetError
 from tssmnet.gaps import GAP_KINDS
 from tssmnet.models import MODELS
@@ -71,6 +75,19 @@ def paper_table(number: int) -> pd.DataFrame:
     if not path.is_file():
         raise TssmnetError(f"book/tables holds no table-{number}.csv; the paper's tables 3 and 4 are there")
     return pd.read_csv(path, comment="#")
+
+
+def formula_of(function: Callable[..., Any]) -> str:
+    r"""The LaTeX of the first ``.. math::`` in a function's docstring, on one line and safe in a table; else empty.
+
+    Examples
+    --------
+    >>> from tssmnet.metrics import bias
+    >>> formula_of(bias)
+    'b = \\frac{1}{n}\\sum_i (y_i - x_i)'
+    """
+    found = re.search(r"\.\. math::(.*?)(?:\n\s*\n|$)", function.__doc__ or "", re.S)
+    return " ".join(found[1].split()).replace("|", r"\vert ") if found else ""
 
 
 def loss_and_r2_differ(table: pd.DataFrame) -> float:
@@ -152,3 +169,34 @@ def gap_table(rows: Any, value: str = "rmse") -> pd.DataFrame:
     kinds = [k for k in GAP_KINDS if k in wide.columns]
     named = wide[["model", "features", *kinds]].rename(columns=GAP_KINDS).rename_axis(columns=None)
     return named.set_index("model")
+
+
+def data_entry(entry: DataSet) -> str:
+    """One data set of the manifest as Markdown: title, licence, origin, citation, and the steps where it needs any."""
+    licence = "; ".join(f"{k}: {v}" for k, v in entry.licence.items())
+    lines = [
+        f"**{entry.title}**",
+        "",
+        f"- **Name** `{entry.name}`, version {entry.version}",
+        f"- **Licence** {licence}",
+    ]
+    lines += [f"- **From** {entry.origin}"] if entry.origin else []
+    lines += [f"- **Cite** {entry.citation}"] if entry.citation else []
+    lines += [f"- **Note** {entry.note}"] if entry.note else []
+    lines += (
+        ["- **Steps** " + " ".join(f"({i}) {step}" for i, step in enumerate(entry.steps, 1))] if entry.steps else []
+    )
+    return "\n".join(lines)
+
+
+def call_entry(function: Callable[..., Any]) -> str:
+    """A public call as Markdown: its signature, its first line, and its whole docstring to unfold."""
+    home = function.__module__
+    text = inspect.cleandoc(function.__doc__ or "")
+    names = [
+        f"{p.name}={p.default!r}" if p.default is not p.empty else f"{'**' * (p.kind is p.VAR_KEYWORD)}{p.name}"
+        for p in inspect.signature(function).parameters.values()
+    ]
+    head = f"**`tssmnet.{function.__name__}({', '.join(names)})`** · in `{home}`"
+    unfold = f"`````{{dropdown}} Parameters, returns, errors\n````text\n{text}\n````\n`````"
+    return f"{head}\n\n{text.splitlines()[0]}\n\n{unfold}"
