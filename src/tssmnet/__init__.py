@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -30,3 +32,14 @@ def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         return getattr(import_module(f"tssmnet.{_PUBLIC[name]}"), name)
     raise AttributeError(f"module 'tssmnet' has no attribute {name!r}")
+
+
+class _Package(ModuleType):
+    """Importing the submodule ``tssmnet.reconstruct`` would put the module in the place of the call of that name."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _PUBLIC and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
