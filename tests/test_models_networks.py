@@ -243,7 +243,9 @@ def test_training_leaves_the_random_state_of_the_caller_alone():
     assert torch.equal(torch.rand(1), expected)
 
 
-@pytest.mark.parametrize(("name", "wrong"), [("activation", "rellu"), ("validation", "block"), ("precision", "bf16-mix")])
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("activation", "rellu"), ("validation", "block"), ("precision", "bf16-mix")]
+)
 def test_a_misspelt_choice_is_answered_with_the_nearest(name, wrong):
     X, y = some_samples()
     with pytest.raises(UnknownNameError, match="did you mean"):
@@ -275,3 +277,21 @@ def test_a_gpu_gives_the_losses_of_the_cpu():
     X, y = some_samples()
     runs = [make_model("tssmnet", **TINY["tssmnet"] | {"device": d, "dropout": 0.0}).fit(X, y) for d in ("cpu", "cuda")]
     np.testing.assert_allclose(*(np.array([r["validation_loss"] for r in m.history_]) for m in runs), rtol=0.02)
+
+
+def test_simulated_data_are_those_of_the_formula():
+    from tssmnet.models.simulated import NOISE, simulated_data
+
+    X, y = simulated_data(3)
+    x = X.T.astype(float)
+    noise = y - (x[0] + x[1] * x[2] ** 0.5 + x[3] + (x[4] / 500) ** 0.3 - x[5] + x[6] ** 0.5 + x[7])
+    assert noise.std() == pytest.approx(NOISE, rel=0.1)
+    assert abs(noise.mean()) < 4 * NOISE / np.sqrt(1200)
+
+
+def test_on_simulated_data_the_residual_autoencoder_learns_and_shortcuts_help():
+    from tssmnet.models.simulated import shortcut_trial
+
+    with_shortcuts, without = (shortcut_trial(0, kept, {"epochs": 15})["r2"] for kept in (True, False))
+    assert with_shortcuts > 0.8
+    assert with_shortcuts > without + 0.02

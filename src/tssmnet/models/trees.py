@@ -51,10 +51,10 @@ class ForestConfig:
         Processes; the result does not depend on it.
     """
 
-    trees: int = 100
-    min_leaf: int = 3
-    features: float = 0.33
-    samples: float = 0.5
+    trees: int = 60
+    min_leaf: int = 2
+    features: float = 0.25
+    samples: float = 0.4
     jobs: int = 1
 
 
@@ -127,12 +127,12 @@ class BoostingConfig:
         OpenMP threads; 0 takes what OMP_NUM_THREADS says.
     """
 
-    rounds: int = 600
-    rate: float = 0.06
+    rounds: int = 400
+    rate: float = 0.08
     depth: int = 8
     min_child: float = 10.0
     rows: float = 0.8
-    columns: float = 0.5
+    columns: float = 0.3
     l2: float = 1.0
     patience: int = 0
     validation: str = "blocks"
