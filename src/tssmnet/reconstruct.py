@@ -28,8 +28,10 @@ from tssmnet.samples import Features
 Float = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-SOURCE_FLAGS = {"observed": 0, "filled": 1, "outside": 2}
-"""Where a value of ``ssm`` comes from; outside: neither an observation nor what a model needs."""
+SOURCE_FLAGS = {"observed": 0, "filled": 1, "outside": 2, "filled_frozen": 3, "filled_extrapolated": 4}
+"""Where a value of ``ssm`` comes from; outside: neither an observation nor what a model needs. A model of
+kind ``filler`` also tells where filling is extrapolation: on frozen days, and where a forcing leaves its range of
+training."""
 
 DEFAULT_FEATURES = {"network": "lag+desc", "trees": "lag+desc", "baseline": "base"}
 """Feature set of each kind of model when none is asked for: memory decides, so it is in."""

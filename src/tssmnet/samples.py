@@ -32,7 +32,8 @@ class Features:
     dynamic_names, static_names
         One name per last-axis entry.
     groups
-        Name to group (``forcing``, ``memory``, ``season``, ``static``, ``position``, ``descriptor``), for grouped importance.
+        Name to group (``forcing``, ``memory``, ``season``, ``static``, ``position``, ``descriptor``), for grouped
+        importance.
     """
 
     dynamic: Float
@@ -44,7 +45,8 @@ class Features:
     def __post_init__(self) -> None:
         if self.dynamic.ndim != 3 or self.static.ndim != 2:
             raise TssmnetError(
-                f"features need dynamic (time, pixel, d) and static (pixel, s); got {self.dynamic.shape} and {self.static.shape}"
+                "features need dynamic (time, pixel, d) and static (pixel, s); "
+                f"got {self.dynamic.shape} and {self.static.shape}"
             )
         if self.dynamic.shape[1] != self.static.shape[0]:
             raise TssmnetError(f"dynamic has {self.dynamic.shape[1]} pixels, static has {self.static.shape[0]}")

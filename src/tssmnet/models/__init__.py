@@ -134,6 +134,8 @@ def make_model(name: str, *, seed: int = 0, device: str = "auto", **params: Any)
     tssmnet.errors.UnknownNameError: unknown model 'lineer'; did you mean 'linear'? Known: ...
     """
     spec = MODELS[require_known(name, MODELS, "model")]
+    if spec.kind == "filler":
+        raise TssmnetError(f"{name!r} fills whole cubes: call tssmnet.reconstruct(cube, model={name!r})")
     known = parameters_of(name)
     for key in params:
         require_known(key, known, f"parameter of {name}")

@@ -1,0 +1,474 @@
+"""The project's own gap filler: forward models first, then what the observations around a gap say of their error.
+
+Two forward models (memory of the forcing, constants, place) give each day a first value: one knows the statistics of
+the pixel's own record, the other has never seen the pixel. Their out-of-fold residuals, in the pixel before and after
+the gap and in its neighbours, are the second source (`tssmnet.context`). How far to believe which is learned under
+masks shaped like gaps: days at random, blocks, whole pixels, pixels with a handful of observations, everything before
+or after a date. Gradient boosting and TsSMNet are fitted on two thirds of the pixels at a time and averaged; the errors
+on the third left out give the error bars. One fitted filler serves every kind of gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from tssmnet.context import (
+    Kernel,
+    Neighbourhood,
+    Record,
+    distance_in_space,
+    distance_to_observation,
+    neighbour_context,
+    neighbourhood,
+    own_context,
+)
+from tssmnet.cube import dynamic_names, from_pixels, to_pixels
+from tssmnet.descriptors import describe_series
+from tssmnet.features import build_features, is_rain
+from tssmnet.gaps import simulate_gaps
+from tssmnet.models import make_model
+from tssmnet.models.base import make_config
+from tssmnet.progress import bar
+from tssmnet.samples import Features
+
+Float = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+FEW = 30
+"""Own observations below which a pixel's statistics are not trusted and the blind forward model stands in."""
+
+FREEZING_K = 273.15
+
+
+@dataclass(frozen=True)
+class FillerConfig:
+    """Settings of the filler; the defaults fill 412 pixels and two years in minutes on two cores.
+
+    Parameters
+    ----------
+    folds
+        Parts of the record that are left out in turn, so that residuals are out of fold.
+    thirds
+        Parts of the pixels left out in turn when the correction is fitted.
+    rows
+        Most training rows of the correction, over all masks.
+    forward, boosting, spread
+        Parameters of the gradient boosting of the forward models, of the correction, and of the size of its errors.
+    network
+        Parameters of TsSMNet in the correction; None leaves the network out.
+    network_rows
+        Rows below which the network is left out: it would only add noise.
+    kernel
+        Covariance of a pixel's residuals in time.
+    coverage
+        Share of errors that the interval ``ssm_lower`` to ``ssm_upper`` is to contain.
+    """
+
+    folds: int = 4
+    thirds: int = 3
+    rows: int = 150_000
+    forward: Mapping[str, Any] = field(default_factory=lambda: _boosting(rounds=300, rate=0.08, columns=0.4))
+    boosting: Mapping[str, Any] = field(default_factory=lambda: _boosting(rounds=350, rate=0.06, columns=0.3))
+    spread: Mapping[str, Any] = field(default_factory=lambda: _boosting(rounds=120, rate=0.08, columns=0.3, depth=5))
+    network: Mapping[str, Any] | None = field(default_factory=lambda: {"epochs": 8, "patience": 0})
+    network_rows: int = 20_000
+    kernel: Kernel = field(default_factory=Kernel)
+    coverage: float = 0.9
+
+
+def _boosting(**changes: Any) -> dict[str, Any]:
+    return {"depth": 7, "min_child": 20.0, "rows": 0.7, "l2": 5.0, "bins": 128, "patience": 0} | changes
+
+
+def fill(
+    cube: xr.Dataset, *, seed: int = 0, device: str = "auto", progress: bool | None = None, **params: Any
+) -> xr.Dataset:
+    """Fill a cube with the project's own model.
+
+    Parameters
+    ----------
+    cube
+        Passes `tssmnet.check_cube`.
+    seed, device, progress
+        As in `tssmnet.reconstruct`.
+    **params
+        Fields of `FillerConfig`.
+
+    Returns
+    -------
+    xarray.Dataset
+        On the cube's dims, m3 m-3: ``ssm``, ``ssm_model``, ``ssm_std`` (standard deviation of model minus observation),
+        ``ssm_lower`` and ``ssm_upper`` (the interval), ``source`` (see `tssmnet.reconstruct.SOURCE_FLAGS`),
+        ``days_to_observation`` and ``km_to_observation``.
+    """
+    config: FillerConfig = make_config(FillerConfig, params, "filler")
+    pixels = to_pixels(cube).load()
+    case = prepare(pixels, config, seed, progress)
+    correction = Correction(config, seed, device).fit(case, training_rows(case, seed), progress)
+    return from_pixels(_answer(pixels, case, correction, progress), cube)
+
+
+# --- forward models ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """A cube made ready: features, observations, forward models, neighbours."""
+
+    features: Features
+    record: Record
+    observed: Mask
+    around: Neighbourhood
+    config: FillerConfig
+
+
+def prepare(pixels: xr.Dataset, config: FillerConfig, seed: int, progress: bool | None) -> Case:
+    """Features, neighbours and out-of-fold forward models of a cube in (time, pixel) form."""
+    ssm = pixels["ssm"].transpose("time", "pixel").values.astype(np.float32)
+    observed = np.isfinite(ssm)
+    features = _with_climate(build_features(pixels, observed, memory=True))
+    blind, known = _forward(features, ssm, observed, config, seed, progress)
+    known = np.where(observed.sum(0) < FEW, blind, known)
+    around = neighbourhood(pixels["lat"].values, pixels["lon"].values)
+    return Case(features, Record(ssm, known, blind, _rain(pixels)), observed, around, config)
+
+
+def _rain(pixels: xr.Dataset) -> Float | None:
+    names = [n for n in dynamic_names(pixels) if is_rain(pixels[n])]
+    return pixels[names[0]].transpose("time", "pixel").values.astype(np.float32) if names else None
+
+
+def _with_climate(features: Features) -> Features:
+    """Add mean and standard deviation in time of each forcing as constants of the pixel: its climate."""
+    columns, names = [features.static], list(features.static_names)
+    for i, name in enumerate(features.dynamic_names):
+        if features.groups.get(name) == "forcing":
+            values = np.ma.masked_invalid(features.dynamic[:, :, i])
+            columns += [np.ma.filled(values.mean(0), np.nan)[:, None], np.ma.filled(values.std(0), np.nan)[:, None]]
+            names += [f"{name}_climate_mean", f"{name}_climate_std"]
+    static = np.concatenate(columns, axis=1).astype(np.float32)
+    groups = dict(features.groups) | dict.fromkeys(names[features.static.shape[1] :], "static")
+    return Features(features.dynamic, static, features.dynamic_names, tuple(names), groups)
+
+
+def _with_statistics(features: Features, ssm: Float, training: Mask) -> Features:
+    """Add the temporal descriptors of the training observations."""
+    table = describe_series(np.where(training, ssm, np.nan).T).astype(np.float32)
+    names = tuple(f"own_{i}" for i in range(table.shape[1]))
+    static = np.concatenate([features.static, table], axis=1)
+    return Features(features.dynamic, static, features.dynamic_names, features.static_names + names, features.groups)
+
+
+def _forward(
+    features: Features, ssm: Float, observed: Mask, config: FillerConfig, seed: int, progress: bool | None
+) -> tuple[Float, Float]:
+    """Predictions (time, pixel) of the forward model blind to the pixel and of the one that knows it, out of fold."""
+    by_pixel = _pixel_folds(observed, config.folds, seed)
+    by_block = _block_folds(observed.shape, config.folds, seed)
+    jobs = [(False, by_pixel, k) for k in range(config.folds)] + [(True, by_block, k) for k in range(config.folds)]
+    sums = {statistics: np.zeros((2, *observed.shape), np.float32) for statistics in (False, True)}
+    for statistics, fold, k in bar(jobs, "forward models", progress=progress):
+        training = observed & (fold != k)
+        if not training.any():
+            continue
+        wanted = (fold == k) | (~observed if statistics else ~observed.any(0))
+        own = _with_statistics(features, ssm, training) if statistics else features
+        sums[statistics][:, wanted] += np.stack([_boosted(own, ssm, training, wanted, config, seed + k), _ones(wanted)])
+    blind, known = (np.divide(total, np.maximum(count, 1)) for total, count in (sums[False], sums[True]))
+    return blind.astype(np.float32), known.astype(np.float32)
+
+
+def _ones(mask: Mask) -> Float:
+    return np.ones(int(mask.sum()), np.float32)
+
+
+def _boosted(features: Features, ssm: Float, training: Mask, wanted: Mask, config: FillerConfig, seed: int) -> Float:
+    """Fit on `training`, predict at `wanted`."""
+    params = dict(config.forward)
+    params["min_child"] = min(params["min_child"], max(1.0, training.sum() / 1000))
+    model = make_model("xgboost", seed=seed, **params)
+    model.fit(features.where(training), ssm[training])
+    out: Float = model.predict(features.where(wanted))
+    return out
+
+
+def _pixel_folds(observed: Mask, folds: int, seed: int) -> NDArray[np.int64]:
+    """A fold for each pixel, spread over (time, pixel); with very few pixels, blocks of days instead."""
+    pixels = observed.shape[1]
+    if pixels < 2 * folds:
+        return _block_folds(observed.shape, folds, seed + 1)
+    return np.broadcast_to(np.random.default_rng(seed).permutation(pixels) % folds, observed.shape)
+
+
+def _block_folds(shape: tuple[int, ...], folds: int, seed: int) -> NDArray[np.int64]:
+    """Folds of blocks of days, other blocks in each pixel; 40 days long, less on a short record."""
+    days, pixels = shape
+    length = max(2, min(40, days // (2 * folds)))
+    rng = np.random.default_rng(seed)
+    block = (np.arange(days)[:, None] + rng.integers(0, length, pixels)) // length
+    keys = rng.integers(0, folds, (block.max() + 1, pixels))
+    out: NDArray[np.int64] = keys[block, np.arange(pixels)]
+    return out
+
+
+# --- masked training ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Masked observations: features (n, p), first value and target (n,), day and pixel (n,)."""
+
+    table: Float
+    first: Float
+    target: Float
+    time: NDArray[np.int64]
+    pixel: NDArray[np.int64]
+    names: tuple[str, ...]
+
+
+def draws(case: Case, seed: int) -> Iterator[tuple[str, Mask, Record]]:
+    """Kind of gap, observations hidden by it, and the record as the forward models would have left it."""
+    rng = np.random.default_rng(seed)
+    days, pixels = case.observed.shape
+    longest = max(3, min(40, days // 3))
+    record, blind = case.record, replace(case.record, known=case.record.blind)
+    for n in range(2):
+        yield "random", simulate_gaps(case.observed, "random", seed + n, fraction=0.15), record
+        yield "blocks", simulate_gaps(case.observed, "blocks", seed + n, lengths=(min(5, longest), longest)), record
+    if pixels >= 2 * case.config.folds:
+        chosen = rng.permutation(pixels) % 4
+        for n in range(2):
+            yield "pixels", case.observed & (chosen == n), _where(chosen == n, blind, record)
+        yield "few", _all_but_few(case.observed, chosen == 2, rng), _where(chosen == 2, blind, record)
+    if days >= 60:
+        for after in (True, False):
+            yield "ahead", *_one_side(case, after, seed)
+
+
+def _where(chosen: NDArray[np.bool_], first: Record, second: Record) -> Record:
+    return replace(second, known=np.where(chosen, first.known, second.known))
+
+
+def _all_but_few(observed: Mask, chosen: NDArray[np.bool_], rng: np.random.Generator) -> Mask:
+    """All observations of the chosen pixels but 1 to 15 each."""
+    order = np.where(observed, rng.random(observed.shape), -1).argsort(0).argsort(0)
+    kept = order >= len(observed) - rng.integers(1, 16, observed.shape[1])
+    return observed & ~kept & chosen
+
+
+def _one_side(case: Case, after: bool, seed: int) -> tuple[Mask, Record]:
+    """Hide the last (or first) 40 % of the observed days, with a forward model that has not seen them either."""
+    seen = np.flatnonzero(case.observed.any(1))
+    date = seen[int(len(seen) * (0.6 if after else 0.4))]
+    day = np.arange(len(case.observed))[:, None]
+    gone = (day >= date) if after else (day < date)
+    training, wanted = case.observed & ~gone, np.broadcast_to(gone, case.observed.shape)
+    known = case.record.known.copy()
+    own = _with_statistics(case.features, case.record.ssm, training)
+    known[wanted] = _boosted(own, case.record.ssm, training, wanted, case.config, seed)
+    return case.observed & gone, replace(case.record, known=known)
+
+
+def training_rows(case: Case, seed: int) -> Rows:
+    """Rows of all masks together, at most ``config.rows`` of them."""
+    parts, rng = [], np.random.default_rng(seed)
+    plans = list(draws(case, seed + 1))
+    for _, hidden, record in plans:
+        time, pixel = np.nonzero(hidden)
+        most = case.config.rows // len(plans)
+        kept = np.sort(rng.permutation(len(time))[:most]) if len(time) > most else np.arange(len(time))
+        parts.append(_rows(case, record, case.observed & ~hidden, time[kept], pixel[kept]))
+    table, first, target, time, pixel = (
+        np.concatenate([getattr(p, k) for p in parts]) for k in ("table", "first", "target", "time", "pixel")
+    )
+    return Rows(table, first, target, time, pixel, parts[0].names)
+
+
+def _rows(case: Case, record: Record, mask: Mask, time: NDArray[np.int64], pixel: NDArray[np.int64]) -> Rows:
+    """Features of the days (time[i], pixel[i]) when only the observations in `mask` are there."""
+    own = own_context(record, mask, case.config.kernel)
+    context = own | neighbour_context(record, mask, own, case.around) | {"known": record.known, "blind": record.blind}
+    chosen = [i for i, n in enumerate(case.features.dynamic_names) if _of_the_day(n, case.features.groups)]
+    table = np.concatenate(
+        [case.features.dynamic[time, pixel][:, chosen], np.stack([v[time, pixel] for v in context.values()], axis=1)],
+        axis=1,
+    )
+    names = (*(case.features.dynamic_names[i] for i in chosen), *context)
+    return Rows(table, record.known[time, pixel], record.ssm[time, pixel], time, pixel, names)
+
+
+def _of_the_day(name: str, groups: Mapping[str, str]) -> bool:
+    """Whether the correction sees a dynamic feature: the day, the season, and the gist of the memory."""
+    gist = ("sum_3d", "sum_10d", "sum_30d", "api_0.9", "lag_1d", "lag_2d", "dry_days", "mean_7d", "mean_30d")
+    return groups.get(name) in ("forcing", "season") or name.endswith(gist)
+
+
+# --- correction and its error ------------------------------------------------------------------------------------
+
+
+class Correction:
+    """What has to be added to the first value, with its error, learned from `Rows`.
+
+    Parameters
+    ----------
+    config, seed, device
+        As in `fill`.
+    """
+
+    def __init__(self, config: FillerConfig, seed: int, device: str) -> None:
+        self.config, self.seed, self.device = config, seed, device
+
+    def fit(self, case: Case, rows: Rows, progress: bool | None = None) -> Correction:
+        """Fit an ensemble on two thirds of the pixels at a time, and the size of its errors on the third left out."""
+        self.names = rows.names
+        part = _pixel_folds(case.observed, self.config.thirds, self.seed)[rows.time, rows.pixel]
+        target = rows.target - rows.first
+        self.members: list[list[Any]] = []
+        left_out = np.zeros_like(target)
+        if len(np.unique(part)) < 2:
+            part = np.arange(len(part)) % self.config.thirds
+        for k in bar(np.unique(part), "correction", progress=progress):
+            members = self._members(rows.table[part != k], target[part != k], self.seed + k)
+            left_out[part == k] = _mean(members, _tame(rows.table[part == k]))
+            self.members.append(members)
+        self._fit_spread(rows, target - left_out)
+        return self
+
+    def _members(self, table: Float, target: Float, seed: int) -> list[Any]:
+        params = dict(self.config.boosting)
+        params["min_child"] = min(params["min_child"], max(1.0, len(table) / 1000))
+        members = [make_model("xgboost", seed=seed, **params)]
+        if self.config.network is not None and len(table) >= self.config.network_rows:
+            members.append(make_model("tssmnet", seed=seed, device=self.device, **self.config.network))
+        return [m.fit(_tame(table), target) for m in members]
+
+    def _fit_spread(self, rows: Rows, error: Float) -> None:
+        params = dict(self.config.spread)
+        params["min_child"] = min(params["min_child"], max(1.0, len(error) / 500))
+        self.spread = make_model("xgboost", seed=self.seed, **params)
+        self.spread.fit(_tame(rows.table), np.log(np.abs(error) + 1e-3))
+        ratio = np.abs(error) / np.exp(self._log_size(rows.table))
+        kind = situation(rows.table, rows.names)
+        self.scale: dict[int, tuple[float, float]] = {}
+        for s in range(len(SITUATIONS)):
+            own = ratio[kind == s] if (kind == s).sum() >= 200 else ratio
+            self.scale[s] = float(np.sqrt((own**2).mean())), float(np.quantile(own, self.config.coverage))
+
+    def _log_size(self, table: Float) -> Float:
+        size: Float = self.spread.predict(_tame(table))
+        return size
+
+    def predict(self, table: Float) -> tuple[Float, Float, Float]:
+        """Correction, standard deviation of its error, half width of the interval; each (n,), m3 m-3."""
+        change = np.mean([_mean(m, _tame(table)) for m in self.members], axis=0)
+        size = np.exp(self._log_size(table))
+        scale = np.array([self.scale[s] for s in range(len(SITUATIONS))])[situation(table, self.names)]
+        return change.astype(np.float32), size * scale[:, 0], size * scale[:, 1]
+
+
+def _mean(members: list[Any], table: Float) -> Float:
+    out: Float = np.mean([m.predict(table) for m in members], axis=0)
+    return out
+
+
+def _tame(table: Float) -> Float:
+    """Features as the models take them; kept in one place so that fitting and filling cannot differ."""
+    return np.ascontiguousarray(table, np.float32)
+
+
+SITUATIONS = (
+    "no observation",
+    "few observations",
+    "one side, far",
+    "2 days or less",
+    "3 to 7 days",
+    "more than 7 days",
+)
+"""What a filled day can be in; the intervals are calibrated in each."""
+
+
+def situation(table: Float, names: tuple[str, ...]) -> NDArray[np.int64]:
+    """Index into `SITUATIONS` of each row."""
+    column = {n: table[:, names.index(n)] for n in ("own_count", "before_1_days", "after_1_days")}
+    before, after = (np.nan_to_num(column[f"{s}_1_days"], nan=np.inf) for s in ("before", "after"))
+    nearest = np.minimum(before, after)
+    return np.select(
+        [column["own_count"] == 0, column["own_count"] < FEW, np.isinf(np.maximum(before, after)) & (nearest > 15)],
+        [0, 1, 2],
+        np.digitize(nearest, [2.5, 7.5]) + 3,
+    )
+
+
+# --- the filled cube ---------------------------------------------------------------------------------------------
+
+
+def _answer(pixels: xr.Dataset, case: Case, correction: Correction, progress: bool | None) -> xr.Dataset:
+    from tssmnet.reconstruct import SOURCE_FLAGS
+
+    mean, std, half = _everywhere(case, correction, progress)
+    ssm, observed = pixels["ssm"].transpose("time", "pixel").values, case.observed
+    known = observed.any(0) | np.isfinite(case.features.dynamic).any(2)
+    source = np.where(frozen(pixels), SOURCE_FLAGS["filled_frozen"], SOURCE_FLAGS["filled"])
+    source = np.where(beyond_training(case), SOURCE_FLAGS["filled_extrapolated"], source)
+    source = np.where(observed, SOURCE_FLAGS["observed"], np.where(known, source, SOURCE_FLAGS["outside"]))
+    gone = ~observed & ~known
+    arrays = {
+        "ssm": np.where(observed, ssm, np.where(gone, np.nan, mean).astype(ssm.dtype)),
+        "ssm_model": mean,
+        "ssm_std": np.where(gone, np.nan, std),
+        "ssm_lower": np.where(gone, np.nan, np.clip(mean - half, 0, 1)),
+        "ssm_upper": np.where(gone, np.nan, np.clip(mean + half, 0, 1)),
+        "source": source.astype(np.int8),
+        "days_to_observation": distance_to_observation(observed),
+        "km_to_observation": distance_in_space(observed, case.around),
+    }
+    return xr.Dataset({k: (("time", "pixel"), v) for k, v in arrays.items()}, pixels.coords)
+
+
+def _everywhere(case: Case, correction: Correction, progress: bool | None) -> tuple[Float, Float, Float]:
+    """Value, standard deviation and half width of the interval on every day, a stretch of days at a time."""
+    shape = case.observed.shape
+    out = np.empty((3, *shape), np.float32)
+    own = own_context(case.record, case.observed, case.config.kernel)
+    extra = {"known": case.record.known, "blind": case.record.blind}
+    context = own | neighbour_context(case.record, case.observed, own, case.around) | extra
+    chosen = [i for i, n in enumerate(case.features.dynamic_names) if _of_the_day(n, case.features.groups)]
+    step = max(1, 100_000 // shape[1])
+    for start in bar(range(0, shape[0], step), "filling", progress=progress):
+        stretch = slice(start, start + step)
+        days = case.features.dynamic[stretch][:, :, chosen]
+        around = np.stack([v[stretch] for v in context.values()], axis=2)
+        table = np.concatenate([days, around], axis=2).reshape(-1, len(chosen) + len(context))
+        change, std, half = correction.predict(table)
+        size = (-1, shape[1])
+        out[0, stretch] = np.clip(case.record.known[stretch] + change.reshape(size), 0, 1)
+        out[1, stretch], out[2, stretch] = std.reshape(size), half.reshape(size)
+    return out[0], out[1], out[2]
+
+
+def frozen(pixels: xr.Dataset) -> Mask:
+    """Days (time, pixel) below freezing by the first temperature among the predictors; none where there is none."""
+    for name in dynamic_names(pixels):
+        standard, units = (str(pixels[name].attrs.get(k, "")) for k in ("standard_name", "units"))
+        if "temperature" in standard or "temperature" in name.lower() or name.lower() == "lst":
+            threshold = FREEZING_K if units in ("K", "kelvin", "Kelvin") else 0.0
+            return np.asarray(pixels[name].transpose("time", "pixel").values < threshold)
+    return np.zeros(pixels["ssm"].shape, bool)
+
+
+def beyond_training(case: Case) -> Mask:
+    """Days on which a forcing lies outside the range it had on observed days; shape (time, pixel)."""
+    out = np.zeros(case.observed.shape, bool)
+    for i, name in enumerate(case.features.dynamic_names):
+        if case.features.groups.get(name) == "forcing":
+            values = case.features.dynamic[:, :, i]
+            seen = values[case.observed]
+            if np.isfinite(seen).any():
+                out |= (values < np.nanmin(seen)) | (values > np.nanmax(seen))
+    return out

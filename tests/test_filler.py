@@ -1,0 +1,138 @@
+"""The project's own gap filler on small synthetic cubes."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from tssmnet.filler import SITUATIONS, FillerConfig, draws, prepare, situation
+from tssmnet.gaps import simulate_gaps
+from tssmnet.models import make_model
+from tssmnet.reconstruct import reconstruct
+from tssmnet.testing import mock_cube
+
+SMALL = {
+    "folds": 2,
+    "thirds": 2,
+    "network": None,
+    "forward": {"rounds": 40, "rate": 0.15, "depth": 5, "min_child": 5.0},
+    "boosting": {"rounds": 40, "rate": 0.15, "depth": 4, "min_child": 5.0},
+    "spread": {"rounds": 20, "rate": 0.2, "depth": 3, "min_child": 5.0},
+}
+
+
+def _hide(cube, kind, seed=0):
+    observed = np.isfinite(cube.ssm.values)
+    hidden = simulate_gaps(observed, kind, seed)
+    return cube.assign(ssm=cube.ssm.where(~hidden)), hidden
+
+
+@pytest.fixture(scope="module")
+def cube():
+    return mock_cube(days=120, pixels=24, seed=3)
+
+
+@pytest.fixture(scope="module")
+def filled(cube):
+    gappy, hidden = _hide(cube, "random")
+    return reconstruct(gappy, model="filler", seed=1, **SMALL), gappy, hidden
+
+
+def _rmse(a, b, where):
+    return float(np.sqrt(np.mean((np.asarray(a)[where] - np.asarray(b)[where]) ** 2)))
+
+
+def test_no_gap_is_left_and_observations_stay_as_they_are(filled):
+    out, gappy, _ = filled
+    assert int(out.ssm.isnull().sum()) == 0
+    np.testing.assert_array_equal(out.ssm.where(gappy.ssm.notnull()), gappy.ssm)
+
+
+def test_it_beats_a_straight_line_on_rain_driven_gaps(cube, filled):
+    out, gappy, hidden = filled
+    line = reconstruct(gappy, model="linear")
+    assert _rmse(out.ssm, cube.ssm, hidden) < 0.8 * _rmse(line.ssm, cube.ssm, hidden)
+
+
+def test_error_bars_are_positive_and_the_interval_holds_most_hidden_values(cube, filled):
+    out, _, hidden = filled
+    assert (out.ssm_std.values > 0).all()
+    inside = (cube.ssm >= out.ssm_lower) & (cube.ssm <= out.ssm_upper)
+    assert 0.75 < inside.values[hidden].mean() <= 1
+
+
+def test_distances_say_how_far_the_nearest_observation_is(filled):
+    out, gappy, _ = filled
+    seen = gappy.ssm.notnull().values
+    assert (out.days_to_observation.values[seen] == 0).all()
+    assert (out.days_to_observation.values[~seen] >= 1).all()
+
+
+def test_the_same_seed_gives_the_same_cube():
+    gappy = mock_cube(days=60, pixels=10, seed=5)
+    first, second = (reconstruct(gappy, model="filler", seed=4, **SMALL) for _ in range(2))
+    xr.testing.assert_equal(first, second)
+
+
+def test_hidden_pixels_blocks_and_the_future_are_served_by_the_same_call(cube):
+    for kind in ("blocks", "pixels", "ahead"):
+        gappy, hidden = _hide(cube, kind)
+        out = reconstruct(gappy, model="filler", **SMALL)
+        assert int(out.ssm.isnull().sum()) == 0
+        assert _rmse(out.ssm, cube.ssm, hidden) < float(cube.ssm.std())
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [{"days": 31, "shape": (6, 7)}, {"days": 31, "pixels": 10}, {"days": 40, "pixels": 1}],
+    ids=["a gridded month", "ten pixels", "one pixel"],
+)
+def test_small_cubes_with_one_predictor_are_filled_without_complaint(shape):
+    gappy = mock_cube(**shape, predictors=("precipitation",), seed=2)
+    out = reconstruct(gappy, model="filler", **SMALL)
+    assert out.ssm.dims == gappy.ssm.dims
+    assert int(out.ssm.isnull().sum()) == 0
+
+
+def test_masks_hide_only_observations_and_the_forward_model_of_a_hidden_pixel_is_the_blind_one(cube):
+    case = prepare(cube, FillerConfig(**SMALL), 0, False)
+    kinds = set()
+    for kind, hidden, record in draws(case, 0):
+        kinds.add(kind)
+        assert not (hidden & ~case.observed).any()
+        assert hidden.any()
+        if kind == "pixels":
+            gone = hidden.any(0)
+            np.testing.assert_array_equal(record.known[:, gone], record.blind[:, gone])
+    assert kinds == {"random", "blocks", "pixels", "few", "ahead"}
+
+
+def test_every_row_is_in_one_situation_and_a_pixel_without_observation_in_the_first():
+    names = ("own_count", "before_1_days", "after_1_days")
+    rows = np.array([[0, np.nan, np.nan], [5, 1, 2], [90, 40, np.nan], [90, 1, 9], [90, 5, 4], [90, 12, 9]])
+    assert situation(rows, names).tolist() == [0, 1, 2, 3, 4, 5]
+    assert len(SITUATIONS) == 6
+
+
+def test_frozen_days_and_days_beyond_the_range_of_training_are_flagged():
+    gappy = mock_cube(days=60, pixels=10, seed=6)
+    temperature = gappy.air_temperature.copy(deep=True)
+    temperature[5], temperature[6] = 250.0, 330.0
+    record = gappy.ssm.copy(deep=True)
+    record[5:7] = np.nan
+    out = reconstruct(gappy.assign(air_temperature=temperature, ssm=record), model="filler", **SMALL)
+    meaning = dict(zip(out.source.attrs["flag_meanings"].split(), out.source.attrs["flag_values"], strict=True))
+    assert (out.source[6] == meaning["filled_extrapolated"]).all()
+    cold = gappy.assign(air_temperature=temperature.where(temperature > 260, 272.0), ssm=record)
+    cold.air_temperature[:20] = 272.0
+    again = reconstruct(cold, model="filler", **SMALL)
+    assert (again.source[5] == meaning["filled_frozen"]).all()
+
+
+def test_an_unknown_setting_is_named_with_its_nearest_neighbour(cube):
+    with pytest.raises(KeyError, match="thirds"):
+        reconstruct(cube, model="filler", third=2)
+
+
+def test_the_filler_is_in_the_table_of_models_but_is_no_sample_model():
+    with pytest.raises(Exception, match="filler"):
+        make_model("filler")
