@@ -51,10 +51,10 @@ class ForestConfig:
         Processes; the result does not depend on it.
     """
 
-    trees: int = 60
+    trees: int = 40
     min_leaf: int = 2
-    features: float = 0.25
-    samples: float = 0.4
+    features: float = 0.33
+    samples: float = 0.9
     jobs: int = 1
 
 
