@@ -120,6 +120,6 @@ def _of_memory(rmse: pd.Series) -> Finding:
 def as_markdown(rows: Sequence[Finding]) -> str:
     """The findings as a table of a page, the links alive."""
     word = {True: "yes", False: "no", None: ""}
-    lines = ["| claim | paper | here | holds here | why it may differ | from |", "|---|---|---|---|---|---|"]
+    lines = ["| claim | paper | here | holds here | to keep in mind | from |", "|---|---|---|---|---|---|"]
     lines += [f"| {f.claim} | {f.paper} | {f.here} | {word[f.agrees]} | {f.why} | {f.page} |" for f in rows]
     return "\n".join(lines)
