@@ -1,0 +1,193 @@
+"""Speed of training TsSMNet beside the loop that most people write, in one process, on the same real SMAP samples.
+
+    python benchmarks/training.py            about 15 minutes on one core; writes results/benchmark-training.json
+    python benchmarks/training.py --quick    a minute, fewer samples and epochs, prints only
+
+The plain loop writes the samples out as a table, wraps it in a torch Dataset, and lets a DataLoader pick them one by
+one. It runs twice: with our recipe (batch, optimiser, schedule, epochs), where the loss curves must agree and the
+samples per second compare; and with the usual recipe (batches of 256, Adam at a constant 0.001), whose best validation
+loss is the mark for the time that ours takes to reach it. Times are processor seconds of one thread, which a busy
+machine does not distort. Both hold out the same samples and leave the standardisation in the network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from tssmnet.models import make_model
+from tssmnet.models.training import Dropout, Standardise, learning_rate
+from tssmnet.models.tssmnet import EncoderDecoder
+from tssmnet.models.validation import held_out
+from tssmnet.samples import Samples
+
+RESULT = Path(__file__).resolve().parents[1] / "results" / "benchmark-training.json"
+
+
+class Curve(NamedTuple):
+    """One training run: validation loss after each epoch and the processor seconds spent until then."""
+
+    name: str
+    samples: int
+    loss: list[float]
+    seconds: list[float]
+
+    def row(self) -> dict[str, Any]:
+        """What the result file keeps of it."""
+        speed = self.samples * len(self.loss) / self.seconds[-1]
+        return {**self._asdict(), "samples_per_s": speed, "best": min(self.loss)}
+
+
+def real_samples(quick: bool) -> tuple[Samples, np.ndarray]:
+    """Training samples of the `conus` cube with lagged forcing and descriptors, a fifth of the days held back."""
+    from tssmnet.features import FEATURE_SETS, build_features
+    from tssmnet.gaps import simulate_gaps
+    from tssmnet.sources.conus import conus_cube
+
+    cube = conus_cube()
+    ssm = cube["ssm"].transpose("time", "pixel").values.astype(np.float32)
+    observed = np.isfinite(ssm)
+    train = observed & ~simulate_gaps(observed, "random", seed=0)
+    if quick:
+        train[:, 60:] = False
+    X = build_features(cube, train, **FEATURE_SETS["lag+desc"]).where(train)
+    return X, ssm[train]
+
+
+def ours(X: Samples, y: np.ndarray, epochs: int) -> Curve:
+    """The library's loop, everything from samples to fitted model included."""
+    start = time.process_time()
+    model = make_model("tssmnet", device="cpu", epochs=epochs, patience=0).fit(X, y)
+    total = time.process_time() - start
+    last = model.history_[-1]["seconds"]
+    kept = len(X) - int(held_out(X, model.config.validation, model.config.validation_fraction, 0).sum())
+    seconds = [total * row["seconds"] / last for row in model.history_]
+    return Curve("tssmnet", kept, [row["validation_loss"] for row in model.history_], seconds)
+
+
+def plain_network(features: int, train: torch.Tensor) -> nn.Sequential:
+    """The same network with torch's own dropout and numpy's moments."""
+    config = make_model("tssmnet").config
+    net = nn.Sequential(Standardise(features, config.clip), EncoderDecoder(features, config))
+    deviation = np.nanstd(train.numpy(), axis=0, dtype=np.float64)
+    scaler: Any = net[0]
+    scaler.mean.copy_(torch.as_tensor(np.nanmean(train.numpy(), axis=0, dtype=np.float64)))
+    scaler.scale.copy_(torch.as_tensor(np.where(deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0.0)))
+    for module in [m for m in net.modules() if isinstance(m, nn.Sequential)]:
+        for i, part in enumerate(module):
+            if isinstance(part, Dropout):
+                module[i] = nn.Dropout(part.share)
+    return net
+
+
+def plain(name: str, X: Samples, y: np.ndarray, epochs: int, usual: bool) -> Curve:
+    """The loop most people write, with our recipe or the `usual` one."""
+    start = time.process_time()
+    config = make_model("tssmnet").config
+    torch.manual_seed(0)
+    hidden = held_out(X, config.validation, config.validation_fraction, 0)
+    table, target = torch.from_numpy(X.table()), torch.from_numpy((y - y[~hidden].mean()) / y[~hidden].std())
+    train, check = ((table[m], target[m]) for m in (torch.from_numpy(~hidden), torch.from_numpy(hidden)))
+    net = plain_network(table.shape[1], train[0])
+    batch = 256 if usual else config.batch
+    loader = DataLoader(TensorDataset(*train), batch_size=batch, shuffle=True, drop_last=True)
+    if usual:
+        optimizer: torch.optim.Optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    else:
+        optimizer = torch.optim.AdamW(net.parameters(), weight_decay=config.weight_decay, betas=(0.9, 0.98))
+    loss, seconds, step = [], [], 0
+    for _ in range(epochs):
+        net.train()
+        for x, truth in loader:
+            if not usual:
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(step, epochs * len(loader), config)
+            optimizer.zero_grad()
+            error = nn.functional.mse_loss(net(x), truth)
+            error.backward()
+            optimizer.step()
+            step += 1
+        net.eval()
+        with torch.no_grad():
+            loss.append(float(nn.functional.mse_loss(net(check[0]), check[1])))
+        seconds.append(time.process_time() - start)
+    return Curve(name, len(train[1]), loss, seconds)
+
+
+def seconds_to(curve: Curve, mark: float) -> float | None:
+    """Processor seconds until the validation loss is first at or below `mark`."""
+    return next((s for s, loss in zip(curve.seconds, curve.loss, strict=True) if loss <= mark), None)
+
+
+def compare(quick: bool) -> dict[str, Any]:
+    """All three runs and their ratios."""
+    X, y = real_samples(quick)
+    epochs, many = (4, 4) if quick else (15, 40)
+    ours(X.take(np.arange(2000)), y[:2000], 1)  # imports and first-call work stay out of the times
+    fast = ours(X, y, epochs)
+    same = plain("plain loop, our recipe", X, y, epochs, usual=False)
+    usual = plain("plain loop, usual recipe", X, y, many, usual=True)
+    mark = min(usual.loss)
+    until, usual_until = seconds_to(fast, mark), seconds_to(usual, mark)
+    return {
+        "runs": [c.row() for c in (fast, same, usual)],
+        "samples_per_s_ratio": fast.row()["samples_per_s"] / same.row()["samples_per_s"],
+        "best_loss_ratio": min(fast.loss) / min(same.loss),
+        "mark": mark,
+        "seconds_to_mark": {"tssmnet": until, "usual": usual_until},
+        "time_to_mark_ratio": usual_until / until if until and usual_until else None,
+        "features": len(X.names),
+    }
+
+
+def report(result: dict[str, Any]) -> str:
+    """The table as text."""
+    lines = [f"{'':<28}{'samples/s':>12}{'epochs':>8}{'best loss':>11}{'seconds':>9}"]
+    for r in result["runs"]:
+        cells = (r["name"], r["samples_per_s"], len(r["loss"]), r["best"], r["seconds"][-1])
+        lines.append("{:<28}{:>12,.0f}{:>8}{:>11.4f}{:>9.1f}".format(*cells))
+    ratio = result["time_to_mark_ratio"]
+    reached = f"reached {ratio:.1f} times sooner" if ratio else "not reached in the epochs of this run"
+    lines.append(f"same recipe: {result['samples_per_s_ratio']:.2f} times the samples per second")
+    lines.append(f"the usual recipe's best validation loss {result['mark']:.4f}: {reached}")
+    return "\n".join(lines)
+
+
+def write(result: dict[str, Any], path: Path) -> None:
+    """The result file with its stamp, moved into place whole."""
+    from tssmnet.provenance import stamp
+
+    what = "Speed of training TsSMNet on real SMAP samples, beside a plain DataLoader loop, on one thread"
+    command = "python benchmarks/training.py"
+    modules = ["tssmnet.models.training", "tssmnet.models.tssmnet", "tssmnet.features"]
+    head = stamp(what, modules, data=["smap-conus"], command=command, torch=torch.__version__)
+    path.parent.mkdir(exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps({"stamp": head, **result}, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def main() -> None:
+    """Run, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small; prints, and writes nothing unless --out is given")
+    parser.add_argument("--out", type=Path, help=f"result file (default: results/{RESULT.name})")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    result = compare(given.quick)
+    print(report(result))
+    if given.out or not given.quick:
+        write(result, given.out or RESULT)
+
+
+if __name__ == "__main__":
+    main()
