@@ -143,7 +143,6 @@ PEERS: tuple[Peer, ...] = (
     # TsSMNet without its descriptors is SMNet
     Peer("smnet", "base", "ahead", 0.0510),
     Peer("smnet", "base", "random", 0.0397),
-    Peer("smnet", "lag", "pixels", 0.0616, 0.0329),
     Peer("tssmnet", "base+desc", "ahead", 0.0513),
     Peer("tssmnet", "lag+desc", "ahead", 0.0341),
     Peer("tssmnet", "base+desc", "random", 0.0384),
