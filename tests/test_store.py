@@ -210,3 +210,12 @@ def test_the_folder_is_chosen_by_the_environment(monkeypatch, tmp_path):
     assert Store().folder == tmp_path / "here"
     monkeypatch.delenv("TSSMNET_STORE_DIR")
     assert Store().folder == provenance.ROOT / ".store"
+
+
+def test_an_entry_that_was_emptied_by_hand_is_made_again(shelf, calls):
+    inputs = {"values": [1, 2], "log": calls.log}
+    first = cached_json(double, inputs, store=shelf, modules=MODULES)
+    for path in shelf.folder.glob("double-*/*"):
+        path.unlink()
+    assert cached_json(double, inputs, store=shelf, modules=MODULES) == first
+    assert calls() == 2

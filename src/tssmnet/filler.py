@@ -334,7 +334,7 @@ class Correction:
         if len(np.unique(part)) < 2:
             part = np.arange(len(part)) % self.config.thirds
         for k in bar(np.unique(part), "correction", progress=progress):
-            members = self._members(rows.table[part != k], target[part != k], self.seed + k)
+            members = self._members(rows.table[part != k], target[part != k], self.seed + int(k))
             left_out[part == k] = _mean(members, _tame(rows.table[part == k]))
             self.members.append(members)
         self._fit_spread(rows, target - left_out)

@@ -78,6 +78,9 @@ def _parts(value: Any) -> Iterator[bytes]:
     else:
         raise TssmnetError(f"the store cannot key a {type(value).__name__}; give numbers, text, arrays or datasets")
 
+ENTRY = "entry.json"
+"""Written last into each entry: what its key is made of, and the sign that it is whole."""
+
 
 class Store:
     """Entries below one folder; `folder` defaults to `store_folder`."""
@@ -109,15 +112,16 @@ class Store:
         """
         about = describe(function, inputs, data, modules)
         path = self.folder / f"{function.__name__}-{content_hash(about)[:20]}"
-        if path.is_dir():
+        if (path / ENTRY).is_file():
             return path
         with _only_one(path.with_name(f".{path.name}.lock")):
-            if not path.is_dir():
+            if not (path / ENTRY).is_file():
+                shutil.rmtree(path, ignore_errors=True)  # emptied by hand
                 part = path.with_name(f".{path.name}.part")
                 shutil.rmtree(part, ignore_errors=True)  # left by a process that was killed; we hold the lock
                 part.mkdir()
                 write(function(**inputs), part)
-                (part / "entry.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+                (part / ENTRY).write_text(json.dumps(about, indent=1), encoding="utf-8")
                 os.replace(part, path)
         return path
 
