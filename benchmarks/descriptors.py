@@ -171,8 +171,9 @@ def compare(quick: bool, days: int = 365) -> list[dict[str, Any]]:
 def floor(days: int, us_per_series: float) -> dict[str, float]:
     """What the machine would allow: reading the values once at memory bandwidth, and comparing all pairs at its peak.
 
-    Both rates are measured here on one core, in processor time: bandwidth by copying 256 MB, comparisons by a vectorised ``<=`` on
-    values that stay in cache. All pairs, n (n - 1) / 2 a series, is what sample entropy costs without its bit sets.
+    Both rates are measured here on one core, in processor time: bandwidth by copying 256 MB, comparisons by a
+    vectorised ``<=`` on values that stay in cache. All pairs, n (n - 1) / 2 a series, is what sample entropy costs
+    without its bit sets.
     """
     source = np.ones(32 * 2**20)
     target = np.empty_like(source)
