@@ -236,6 +236,19 @@ def test_on_a_complete_daily_series_time_and_observed_spacing_agree(x):
     np.testing.assert_array_equal(describe_series(x, days=np.arange(len(x))), describe_series(x))
 
 
+@pytest.mark.parametrize("level", [0.04, 0.1, 0.3, 0.56])
+def test_a_constant_segment_is_known_wherever_the_mean_of_the_series_lies(level):
+    rng = np.random.default_rng(0)
+    for n in (50, 191, 400):
+        assert np.isnan(row(np.concatenate([rng.uniform(0.02, 0.6, n), np.full(n, level)]))["SegCorr"])
+
+
+def test_segment_correlation_is_pearsons_on_long_series():
+    x = 0.3 + 0.01 * np.random.default_rng(1).normal(size=(20, 1001)).cumsum(1)
+    ours = describe_series(x)[:, NAMES.index("SegCorr")]
+    np.testing.assert_allclose(ours, [np.corrcoef(v[:500], v[500:1000])[0, 1] for v in x], rtol=1e-9, atol=1e-9)
+
+
 def test_time_spacing_counts_days():
     x = np.full(9, np.nan)
     x[[0, 1, 3, 4, 8]] = [0.1, 0.3, 0.1, 0.4, 0.2]

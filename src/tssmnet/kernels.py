@@ -26,7 +26,7 @@ SLOTS = 31
 BLOCK_WORDS = 64
 """Width, in 64-bit words, of the strip of the match matrix held at once: memory grows with n, not n squared."""
 
-CLUMPED = 24
+CLUMPED = 64
 """Mean square bucket load above which the bucket sort hands over to a comparison sort."""
 
 
@@ -288,24 +288,29 @@ def autocorrelation(x: Any, pos: Any, mean: float, var: float, lag: int) -> floa
 
 
 @njit(nogil=True, cache=True)
-def segment_correlation(x: Any, pos: Any, length: int, segments: int, mean: float) -> float:
-    """Mean Pearson r between consecutive segments of length // segments steps, over steps observed in both."""
+def segment_correlation(x: Any, pos: Any, length: int, segments: int) -> float:
+    """Mean Pearson r between consecutive segments of length // segments steps, over steps observed in both.
+
+    Values are taken relative to the first of their segment, so that equal values have a spread of exactly zero.
+    """
     step = length // segments
     total, defined, i, j = 0.0, 0, 0, 0
     for segment in range(segments - 1):
-        n, sa, sb, saa, sbb, sab = 0, 0.0, 0.0, 0.0, 0.0, 0.0
+        n, sa, sb, saa, sbb, sab, a0, b0 = 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
         while i < x.size and pos[i] < (segment + 1) * step:
             while j < x.size and pos[j] < pos[i] + step:
                 j += 1
             if j < x.size and pos[j] == pos[i] + step:
-                a, b = x[i] - mean, x[j] - mean
+                if n == 0:
+                    a0, b0 = x[i], x[j]
+                a, b = x[i] - a0, x[j] - b0
                 n, sa, sb = n + 1, sa + a, sb + b
                 saa, sbb, sab = saa + a * a, sbb + b * b, sab + a * b
             i += 1
         if n < 2:
             continue
         va, vb, cov = saa - sa * sa / n, sbb - sb * sb / n, sab - sa * sb / n
-        if va > 1e-14 * saa and vb > 1e-14 * sbb:
+        if va > 1e-24 * a0 * a0 and vb > 1e-24 * b0 * b0 and va > 1e-14 * saa and vb > 1e-14 * sbb:
             total += min(1.0, max(-1.0, cov / np.sqrt(va * vb)))
             defined += 1
     return total / defined if defined else np.nan
@@ -494,7 +499,7 @@ def describe(x: Any, pos: Any, length: int, w: Any, gap: Any, options: Any, scra
         changes(x, pos, order, counts, work, out)
     if out[VAR] > (1e-15 * mean) ** 2:
         out[ACF] = autocorrelation(x, pos, mean, out[VAR], lag)
-        out[SEGCORR] = segment_correlation(x, pos, length, segments, mean)
+        out[SEGCORR] = segment_correlation(x, pos, length, segments)
     out[P2P] = peak_interval(x, pos)
 
 
