@@ -68,7 +68,7 @@ def test_a_result_without_a_stamp_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_path_of_this_machine_is_in_a_stamp_or_a_line() -> None:
-    provenance.open_page("2.1-data", profile="conus", data=["smap-conus"], seed=0)
+    provenance.open_page("2.1.2-data", profile="conus", data=["smap-conus"], seed=0)
     text = json.dumps(provenance.stamp("x", ["tssmnet.figures"])) + provenance.provenance(
         provenance.stamp, kind="blocks"
     )

@@ -52,7 +52,7 @@ class Page:
     Parameters
     ----------
     entry
-        Its name in _toc.yml, ``2.1-data`` or ``china/2.1-data``.
+        Its name in _toc.yml, ``2.1.2-data`` or ``china/2.1.2-data``.
     source
         The notebook.
     profile
@@ -122,7 +122,7 @@ def _files(node: Any) -> Iterable[str]:
 def book_pages(default_profile: str = DEFAULT_PROFILE) -> list[Page]:
     """The notebooks among the entries of _toc.yml, each with its profile.
 
-    An entry in a folder named after a profile, ``china/2.1-data``, is book/2.1-data.ipynb on that profile; any other
+    An entry in a folder named after a profile, ``china/2.1.2-data``, is book/2.1.2-data.ipynb on that profile; any other
     runs on `default_profile`.
 
     Raises

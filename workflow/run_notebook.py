@@ -1,6 +1,6 @@
 """Run one notebook with papermill, refuse parameters it does not declare, stamp what comes out.
 
-``python -m workflow.run_notebook book/2.1-data.ipynb --profile conus -p seed=1``
+``python -m workflow.run_notebook book/2.1.2-data.ipynb --profile conus -p seed=1``
 
 The executed copy goes to _build/executed/<profile>/, whole or not at all; a failed run leaves what it got to in
 _build/failed/<profile>/ and a non-zero exit.
