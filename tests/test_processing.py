@@ -17,6 +17,10 @@ def test_smap_flag_bit_zero_says_recommended():
     assert p.smap_recommended([0, 1, 8, 9]).tolist() == [True, False, True, False]
 
 
+def test_a_missing_smap_flag_is_no_recommendation_though_its_bit_zero_is_clear():
+    assert not p.smap_recommended(np.array([65534], np.uint16))[0]
+
+
 def test_modis_lst_quality_reads_the_mandatory_and_the_error_bits():
     produced, not_produced, error_2k, error_3k = 0b00000000, 0b00000010, 0b01000001, 0b10000001
     assert p.modis_lst_good([produced, not_produced, error_2k, error_3k]).tolist() == [True, False, True, False]

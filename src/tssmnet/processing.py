@@ -33,9 +33,17 @@ def bit_field(flag: ArrayLike, first: int, count: int = 1) -> NDArray[np.int64]:
     return (np.asarray(flag, np.int64) >> first) & ((1 << count) - 1)
 
 
+SMAP_FLAG_FILL = 65534
+"""``retrieval_qual_flag`` where there is no retrieval; its bit 0 is clear, as that of a good one."""
+
+
 def smap_recommended(retrieval_flag: ArrayLike) -> Bool:
-    """SMAP L3 retrievals of recommended quality: bit 0 of ``retrieval_qual_flag`` clear."""
-    return bit_field(retrieval_flag, 0) == 0
+    """SMAP L3 retrievals of recommended quality: bit 0 of ``retrieval_qual_flag`` clear, and the flag not missing.
+
+    >>> smap_recommended([0, 8, 1, 65534]).tolist()
+    [True, True, False, False]
+    """
+    return (bit_field(retrieval_flag, 0) == 0) & (np.asarray(retrieval_flag) != SMAP_FLAG_FILL)
 
 
 def modis_lst_good(qc: ArrayLike, worst_error: int = 1) -> Bool:
@@ -157,7 +165,21 @@ def all_weather_lst(
     basis = annual_basis(day_of_year, harmonics)
     anomalies = [field - fit_with_gaps(basis, field) for field in covariates]
     terms = [*basis.T[:, :, None], *anomalies]
-    expected = fit_with_gaps(terms, lst, ridge=1.0)
+    return fill_around(lst, fit_with_gaps(terms, lst, ridge=1.0), memory_days)
+
+
+def fill_around(lst: Float, expected: Float, memory_days: float = 4.0) -> Float:
+    """Clear days keep their value; the others take what is expected plus what the neighbouring clear days had beyond it.
+
+    Parameters
+    ----------
+    lst
+        K, shape (time, pixel), NaN under cloud.
+    expected
+        K, same shape, NaN where nothing is known.
+    memory_days
+        A residual counts exp(-days / `memory_days`).
+    """
     return np.where(np.isnan(lst), expected + carry_residual(lst - expected, memory_days), lst).astype(lst.dtype)
 
 

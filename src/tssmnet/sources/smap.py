@@ -23,6 +23,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tssmnet.errors import require_known
+from tssmnet.processing import SMAP_FLAG_FILL, smap_recommended
 from tssmnet.sources.faults import OffWindowError, WrongGridError, WrongProductError, reading
 from tssmnet.sources.grids import (
     CHINA,
@@ -36,7 +37,7 @@ from tssmnet.sources.grids import (
 )
 
 FILL = -9999.0
-FLAG_FILL = 65534
+FLAG_FILL = SMAP_FLAG_FILL
 VALID = (0.02, 0.5)
 """Range the retrieval is clipped to; both ends occur."""
 QUALITIES = ("recommended", "retrieved")
@@ -121,9 +122,8 @@ def good_retrievals(values: NDArray[Any], flag: NDArray[Any], quality: str = "re
     False
     """
     require_known(quality, QUALITIES, "quality")
-    # 65534 has bit 0 clear: a missing flag must be sorted out before its bits are read.
-    bits = 0b001 if quality == "recommended" else 0b110
-    good = (flag != FLAG_FILL) & ((flag.astype(np.int64) & bits) == 0)
+    retrieved = (flag != FLAG_FILL) & ((flag.astype(np.int64) & 0b110) == 0)
+    good = smap_recommended(flag) if quality == "recommended" else retrieved
     # The limits are float32 numbers such as 0.01999999955: compare with room for their rounding.
     in_range = (values >= VALID[0] - 1e-6) & (values <= VALID[1] + 1e-6)
     return np.where(good & in_range, values, np.nan).astype(np.float32)
