@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -115,6 +116,65 @@ def _of_memory(rmse: pd.Series) -> Finding:
         "soil remembers rain for weeks; the day's weather does not tell it",
         "[4.2](4.2-memory.ipynb)",
     )
+
+
+def than(value: float, other: float, less: str = "lower", more: str = "higher", *, same: float = 0.0) -> str:
+    """The word for how a number stands to another, so that a sentence cannot contradict its numbers.
+
+    Parameters
+    ----------
+    value, other
+        The numbers; "not comparable with" if one is NaN.
+    less, more
+        Words for smaller and larger, both followed by "than".
+    same
+        Differences up to this are "about the same as".
+
+    Examples
+    --------
+    >>> than(0.09, 0.10), than(2, 1, "drier", "wetter"), than(0.091, 0.090, same=0.002)
+    ('lower than', 'wetter than', 'about the same as')
+    """
+    if not (math.isfinite(value) and math.isfinite(other)):
+        return "not comparable with"
+    if abs(value - other) <= same:
+        return "about the same as"
+    return f"{less if value < other else more} than"
+
+
+def listed(words: Sequence[str], nothing: str = "none") -> str:
+    """Words in a row.
+
+    Examples
+    --------
+    >>> listed(["RF", "XGBoost", "TsSMNet"]), listed([])
+    ('RF, XGBoost and TsSMNet', 'none')
+    """
+    items = list(words)
+    if len(items) < 2:
+        return items[0] if items else nothing
+    return f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def agreement_words(tau: float) -> str:
+    """Kendall's tau in words.
+
+    Examples
+    --------
+    >>> agreement_words(1.0), agreement_words(0.1), agreement_words(-0.7)
+    ('in the same order', 'in hardly related orders', 'nearly in the reverse order')
+    """
+    if not math.isfinite(tau):
+        return "in orders that cannot be compared"
+    steps = (
+        (0.999, "in the same order"),
+        (0.6, "in nearly the same order"),
+        (0.3, "in loosely similar orders"),
+        (-0.3, "in hardly related orders"),
+        (-0.6, "in loosely opposite orders"),
+        (-0.999, "nearly in the reverse order"),
+    )
+    return next((words for least, words in steps if tau >= least), "in the reverse order")
 
 
 def as_markdown(rows: Sequence[Finding]) -> str:

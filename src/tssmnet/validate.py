@@ -1,21 +1,33 @@
-"""A cube against stations: each against its nearest pixel on common days, then median and quartiles over stations."""
+"""Products against stations, against another product, against a known truth.
+
+`validate` scores a cube against each station and sums up by median and quartiles. The paper's Table 4 pools all
+station-days instead: `match` lines them up, `sums_by_place` and `pooled_table` make its rows, with intervals from
+resampling whole places, since the days of one place resemble each other.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import ArrayLike, NDArray
 
 from tssmnet.cube import SSM_UNITS, to_pixels
 from tssmnet.errors import TssmnetError
-from tssmnet.metrics import score
+from tssmnet.metrics import LEVEL, METRICS, score
 
 EARTH_KM = 6371.0
 COLUMNS = ("station", "lat", "lon", "time", "ssm")
+GOOD_READINGS = ("G",)
+TABLE_4 = ("bias", "r", "rmse", "ubrmse", "slope", "count")
+"""The columns of the paper's Table 4, in its order."""
+
+Sums = NDArray[np.float64]
 
 
 class StationsError(TssmnetError):
@@ -83,7 +95,7 @@ def _checked(stations: xr.Dataset, name: str) -> xr.Dataset:
     return stations.resample(time="1D").mean(keep_attrs=True).transpose("time", "station")
 
 
-def nearest_pixels(cube: xr.Dataset, stations: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+def nearest_pixels(cube: xr.Dataset | xr.DataArray, stations: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Index of each station's nearest pixel and its distance in km on the sphere (haversine)."""
     lat, lon = np.deg2rad(cube["lat"].values), np.deg2rad(cube["lon"].values)
     here = np.deg2rad(stations["lat"].values)[:, None], np.deg2rad(stations["lon"].values)[:, None]
@@ -152,3 +164,308 @@ def _annotated(table: pd.DataFrame, km: dict[str, float], largest_km: float, min
     far = {s: f"nearest pixel {d:.0f} km away, more than {largest_km:g}" for s, d in km.items() if d > largest_km}
     few = {s: f"fewer than {minimum} common days" for s in km if s not in far and table.loc[s, "n"] < minimum}
     return table.assign(km=pd.Series(km), left_out=pd.Series(far | few, dtype=object))
+
+
+# -- all station-days in one table -------------------------------------------------------------------------------------
+
+
+def readings(stations: xr.Dataset, good: Collection[str] = GOOD_READINGS) -> xr.DataArray:
+    """Good daily readings of stations, dims (time, station), m3 m-3.
+
+    Parameters
+    ----------
+    stations
+        With ``ssm`` (`open_stations`, the reader of the International Soil Moisture Network), or with
+        ``soil_moisture`` and its flags ``soil_moisture_flag`` (the twin).
+    good
+        Meanings of the flags that are kept.
+
+    Raises
+    ------
+    StationsError
+        If it has neither.
+    """
+    if "ssm" in stations:
+        return stations["ssm"].transpose("time", "station")
+    if "soil_moisture" not in stations or "soil_moisture_flag" not in stations:
+        found = ", ".join(map(str, stations.data_vars)) or "nothing"
+        raise StationsError(f"stations need ssm, or soil_moisture with soil_moisture_flag; found {found}")
+    flag = stations["soil_moisture_flag"]
+    meanings = dict(
+        zip(str(flag.attrs["flag_meanings"]).split(), np.atleast_1d(flag.attrs["flag_values"]), strict=True)
+    )
+    kept = flag.isin([value for name, value in meanings.items() if name in good])
+    return stations["soil_moisture"].where(kept).transpose("time", "station")
+
+
+def match(
+    product: xr.DataArray,
+    stations: xr.Dataset,
+    *,
+    largest_km: float = 50.0,
+    by_cell: bool = False,
+    good: Collection[str] = GOOD_READINGS,
+) -> pd.DataFrame:
+    """Every station-day with a good reading, beside what one or several products say at the nearest cell.
+
+    Parameters
+    ----------
+    product
+        Dims (time, pixel), or (product, time, pixel) for several, m3 m-3, with ``lat`` and ``lon``.
+    stations
+        As for `readings`; a coordinate ``network`` is carried along.
+    largest_km
+        A station farther from every cell than this is left out.
+    by_cell
+        Average the readings of the stations of one cell on a day: one row a cell and day, ``stations`` says how many.
+    good
+        As for `readings`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns station, network, pixel (number of the cell), km, time, reading, then one a product. NaN where a product
+        has no value on that day.
+
+    Raises
+    ------
+    TssmnetError
+        If products and stations have no day in common.
+    """
+    product = product if "product" in product.dims else product.expand_dims(product=[product.name or "ssm"])
+    index, km = nearest_pixels(product, stations)
+    near = np.flatnonzero(km <= largest_km)
+    cells, cell_of = np.unique(index[near], return_inverse=True)
+    value, here = xr.align(readings(stations, good).isel(station=near), product.isel(pixel=cells), join="inner")
+    if value.sizes["time"] == 0:
+        raise TssmnetError("the products and the stations have no day in common")
+    day, place = np.nonzero(np.isfinite(value.values))
+    network = value["network"].values.astype(str) if "network" in value.coords else np.full(len(near), "")
+    table = pd.DataFrame(
+        {
+            "station": value["station"].values.astype(str)[place],
+            "network": network[place],
+            "pixel": cells[cell_of[place]],
+            "km": km[near][place],
+            "time": value["time"].values[day],
+            "reading": value.values[day, place].astype(float),
+        }
+    )
+    estimates = here.transpose("product", "time", "pixel").values
+    for name, values in zip(here["product"].values, estimates, strict=True):
+        table[str(name)] = values[day, cell_of[place]].astype(float)
+    return _averaged_by_cell(table) if by_cell else table
+
+
+def _averaged_by_cell(table: pd.DataFrame) -> pd.DataFrame:
+    groups = table.groupby(["pixel", "time"], sort=True)
+    numbers = [c for c in table.columns if c not in ("station", "network", "pixel", "time")]
+    means = groups[numbers].mean()
+    return means.assign(network=groups["network"].first(), stations=groups.size()).reset_index()
+
+
+def sums_by_place(reference: ArrayLike, estimate: ArrayLike, place: ArrayLike, places: int) -> Sums:
+    r"""Count and sums from which every score of Table 4 follows, for each place.
+
+    Parameters
+    ----------
+    reference, estimate
+        Of one shape; pairs with NaN on a side do not count.
+    place
+        Number of each pair's place, 0 to ``places - 1``; broadcast to their shape.
+
+    Returns
+    -------
+    ndarray
+        Shape (places, 6): :math:`n, \sum x, \sum y, \sum x^2, \sum y^2, \sum xy`. Sums add up: over places, over parts
+        of a record that is too large to hold.
+    """
+    x, y = np.asarray(reference, np.float64), np.asarray(estimate, np.float64)
+    both = np.isfinite(x) & np.isfinite(y)
+    group = np.broadcast_to(np.asarray(place), x.shape)[both]
+    x, y = x[both], y[both]
+    columns = (None, x, y, x * x, y * y, x * y)
+    return np.stack([np.bincount(group, weights=c, minlength=places) for c in columns], axis=-1).astype(np.float64)
+
+
+def scores_from(sums: Sums) -> dict[str, Any]:
+    """The scores of Table 4 from `sums_by_place`, pooled over whatever was summed; shape ``sums.shape[:-1]``.
+
+    Pooled ubRMSE removes the one pooled bias, as the paper's does: its ubRMSE is the root of RMSE squared less bias
+    squared.
+
+    Examples
+    --------
+    >>> sums = sums_by_place([0.1, 0.2, 0.3], [0.2, 0.3, 0.4], 0, 1)
+    >>> {name: round(float(value[0]), 6) for name, value in scores_from(sums).items()}
+    {'bias': 0.1, 'r': 1.0, 'rmse': 0.1, 'ubrmse': 0.0, 'slope': 1.0, 'count': 3.0}
+    """
+    n, x, y, xx, yy, xy = np.moveaxis(np.asarray(sums, np.float64), -1, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        bias, square = (y - x) / n, (xx - 2 * xy + yy) / n
+        covariance = xy / n - x / n * (y / n)
+        of_x, of_y = xx / n - (x / n) ** 2, yy / n - (y / n) ** 2
+        alive = (of_x > 1e-14) & (of_y > 1e-14)  # rounding is no variance
+        return {
+            "bias": bias,
+            "r": np.where(alive, covariance / np.sqrt(np.where(alive, of_x * of_y, 1.0)), np.nan),
+            "rmse": np.sqrt(np.maximum(square, 0)),
+            "ubrmse": np.sqrt(np.maximum(square - bias**2, 0)),
+            "slope": np.where(of_x > 1e-14, covariance / of_x, np.nan),
+            "count": n,
+        }
+
+
+def resampled_scores(sums: Mapping[str, Sums], resamples: int = 1000, seed: int = 0) -> dict[str, dict[str, Any]]:
+    """Scores when places are drawn again with replacement, the same draw for every product; arrays (resamples,).
+
+    Days, stations of one cell, and products on the same days hang together; whole places drawn again keep all of it.
+    """
+    joined = np.stack(list(sums.values()))
+    used = np.flatnonzero(joined[..., 0].sum(0) > 0)
+    if not used.size:
+        raise TssmnetError(f"no product of {', '.join(sums)} has a value where the reference has one")
+    draws = np.random.default_rng([0x51735, seed]).multinomial(used.size, np.full(used.size, 1 / used.size), resamples)
+    return {name: scores_from(draws.astype(np.float64) @ part[used]) for name, part in sums.items()}
+
+
+def pooled_table(
+    sums: Mapping[str, Sums], *, level: float = LEVEL, resamples: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """Rows of Table 4: scores over all pairs, with intervals.
+
+    Parameters
+    ----------
+    sums
+        Product to `sums_by_place`, over the same places.
+    level, resamples, seed
+        Of the intervals, see `resampled_scores`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index product; columns `TABLE_4` (m3 m-3, pure numbers, pairs), ``<score>_low`` and ``<score>_high``.
+    """
+    again = resampled_scores(sums, resamples, seed)
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    rows = {}
+    for name, part in sums.items():
+        row = {k: float(v) for k, v in scores_from(part.sum(0)).items()}
+        for score_name in TABLE_4[:-1]:
+            values = again[name][score_name]
+            known = values[np.isfinite(values)]
+            low, high = np.quantile(known, ends) if known.size else (np.nan, np.nan)
+            row |= {f"{score_name}_low": float(low), f"{score_name}_high": float(high)}
+        rows[name] = row
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("product")
+
+
+def station_sums(matched: pd.DataFrame, products: Collection[str]) -> dict[str, Sums]:
+    """`sums_by_place` of products against the readings of a table from `match`; a place is a cell."""
+    cells, place = np.unique(matched["pixel"].to_numpy(), return_inverse=True)
+    reading = matched["reading"].to_numpy()
+    return {name: sums_by_place(reading, matched[name].to_numpy(), place, len(cells)) for name in products}
+
+
+def field_sums(
+    reference: ArrayLike, product: xr.DataArray, where: ArrayLike | None = None, degrees: float | None = None
+) -> dict[str, Sums]:
+    """`sums_by_place` of products against a field that is known everywhere.
+
+    Parameters
+    ----------
+    reference
+        Shape (time, pixel), m3 m-3.
+    product
+        Dims (product, time, pixel) with ``lat``, ``lon``.
+    where
+        Shape (time, pixel): the days that count; all by default.
+    degrees
+        Side of the squares of cells that make one place, since neighbours share their errors; None: a cell is a place.
+    """
+    truth = np.asarray(reference, np.float64)
+    truth = truth if where is None else np.where(where, truth, np.nan)
+    place, places = _squares(product, degrees)
+    return {
+        str(name): sums_by_place(truth, product.sel(product=name).transpose("time", "pixel").values, place, places)
+        for name in product["product"].values
+    }
+
+
+def _squares(field: xr.DataArray, degrees: float | None) -> tuple[NDArray[np.int64], int]:
+    if degrees is None:
+        return np.arange(field.sizes["pixel"]), field.sizes["pixel"]
+    corners = np.stack([np.floor(field["lat"].values / degrees), np.floor(field["lon"].values / degrees)], axis=1)
+    square, place = np.unique(corners, axis=0, return_inverse=True)
+    return place.ravel(), len(square)
+
+
+def ranking(table: pd.DataFrame, metric: str = "rmse") -> pd.Series:
+    """Rank of each row by a score, 1 the best: nearest to the value that is best for it (see `METRICS`)."""
+    best = METRICS[metric].best
+    return (table[metric] - (0.0 if best is None else best)).abs().rank(method="min").astype(int)
+
+
+def resampled_ranks(
+    sums: Mapping[str, Sums], metric: str = "rmse", resamples: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """How sure a ranking is: the ranks of each product over places drawn again.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index product; ``rank`` of all pairs, ``rank_low`` and ``rank_high`` (95 %), ``first``: share of draws won.
+    """
+    again = resampled_scores(sums, resamples, seed)
+    wide = pd.DataFrame({name: values[metric] for name, values in again.items()})
+    best = METRICS[metric].best or 0.0
+    ranks = (wide - best).abs().rank(axis=1, method="min")
+    point = pd.DataFrame({name: scores_from(part.sum(0)) for name, part in sums.items()}).T
+    low, high = (ranks.quantile(q, interpolation="nearest").astype(int) for q in (0.025, 0.975))
+    return pd.DataFrame(
+        {"rank": ranking(point.astype(float), metric), "rank_low": low, "rank_high": high, "first": (ranks == 1).mean()}
+    ).rename_axis("product")
+
+
+def agreement(first: pd.Series, second: pd.Series) -> float:
+    """Kendall's tau of two rankings on the rows both have: 1 the same order, -1 the reverse, NaN below two rows."""
+    from scipy.stats import kendalltau
+
+    both = first.index.intersection(second.index)
+    return float(kendalltau(first[both], second[both]).statistic) if len(both) > 1 else float("nan")
+
+
+def on_cells(field: xr.DataArray, like: xr.DataArray | xr.Dataset, degrees: float = 0.25) -> NDArray[np.float32]:
+    """A product on the cells of a coarser or finer grid in degrees, for a comparison day by day.
+
+    Parameters
+    ----------
+    field
+        Dims (time, pixel), m3 m-3, with ``lat``, ``lon``.
+    like
+        Centres ``lat``, ``lon`` over ``pixel``, of cells `degrees` wide.
+
+    Returns
+    -------
+    ndarray
+        Shape (time, pixels of `like`): the mean of the cells of `field` whose centre lies inside; where none does, the
+        nearest one.
+    """
+    from scipy.sparse import csr_matrix
+    from scipy.spatial import cKDTree
+
+    to = np.stack([like["lat"].values, like["lon"].values], 1)
+    have = np.stack([field["lat"].values, field["lon"].values], 1)
+    # in the largest norm a cell is the ball of half its width about its centre
+    away, owner = cKDTree(to).query(have, p=np.inf)
+    inside = np.flatnonzero(away <= degrees / 2)
+    empty = np.setdiff1d(np.arange(len(to)), owner[inside])
+    narrow = np.array([1.0, np.cos(np.deg2rad(have[:, 0].mean()))])
+    nearest = cKDTree(have * narrow).query(to[empty] * narrow)[1] if empty.size else np.array([], int)
+    rows, columns = np.concatenate([owner[inside], empty]), np.concatenate([inside, nearest])
+    weights = csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=(len(to), len(have)))
+    values = field.transpose("time", "pixel").values.astype(np.float32)
+    known = np.isfinite(values)
+    total = weights @ np.where(known, values, 0).T
+    count = weights @ known.T.astype(np.float32)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).T.astype(np.float32)
