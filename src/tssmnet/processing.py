@@ -169,7 +169,7 @@ def all_weather_lst(
 
 
 def fill_around(lst: Float, expected: Float, memory_days: float = 4.0) -> Float:
-    """Clear days keep their value; the others take what is expected plus what the neighbouring clear days had beyond it.
+    """Clear days keep their value, the others take what is expected plus the residual of the clear days around.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Many daily granules into one chunked zarr record: resumable, extendable, and a bad granule stops nothing.
+"""Days into one chunked zarr record: resumable, extendable, and a bad granule stops nothing.
 
-The time axis is cut into chunks. A chunk is read, written and then entered in a journal beside the record (one small
-file per chunk: which granules went in, which were refused and why). A run does the chunks whose journal is not what it
+The time axis is cut into chunks. A chunk is made, written and then entered in a journal beside the record (one small
+file per chunk: what went in, which granules were refused and why). A run does the chunks whose journal is not what it
 would be now: all at first, the unfinished after a kill, the last ones when a month was added, those of a granule got
 anew. Chunks are dask tasks: threads by default, a cluster where a ``dask.distributed`` client is active.
 """
@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,13 @@ import xarray as xr
 from tssmnet.sources.faults import SourceError
 
 Path_ = str | PathLike[str]
-Read = Callable[[Path], xr.Dataset]
+Files = tuple[Path, ...]
+Read = Callable[[Any], xr.Dataset]
 Day = np.datetime64
+Made = tuple[Mapping[str, Any], dict[str, str]]
+Make = Callable[[], Made]
+REFUSED = "refused"
+"""Attribute in which a reader of several files names those it left out: file name to reason."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +63,23 @@ class RecordReport:
 
 
 def write_record(
-    granules: Mapping[Day, Path_], read: Read, out: Path_, first: str, last: str, days_per_chunk: int = 32
+    granules: Mapping[Day, Path_ | Sequence[Path_]],
+    read: Read,
+    out: Path_,
+    first: str,
+    last: str,
+    days_per_chunk: int = 32,
 ) -> RecordReport:
     """Write or bring up to date the record of all days from `first` to `last`.
 
     Parameters
     ----------
     granules
-        Day to file; days without a file stay empty.
+        Day to file, or to the several files of a day; days without a file stay empty.
     read
-        Gives the dataset of one day, dims (time 1, y, x), from a file; for example
-        ``functools.partial(smap.read_granule, bounds=...)``. Must be picklable for a cluster.
+        Gives the dataset of one day, dims (time 1, y, x), from a file (from a tuple of files where a day has several);
+        for example ``functools.partial(smap.read_granule, bounds=...)``. Must be picklable for a cluster. A reader of
+        several files names those it had to leave out in the attribute `REFUSED`.
     out
         The zarr folder; its journal is kept in ``<out>.journal``.
     first, last
@@ -79,24 +92,95 @@ def write_record(
     SourceError
         If no granule can be read at all, or the record there begins on another day or has other chunks.
     """
+    days = days_between(first, last)
+    if {isinstance(p, str | PathLike) for p in granules.values()} == {True, False}:
+        raise SourceError("a record takes one file a day, or a list of files for every day")
+    files = {d.astype("datetime64[D]"): _paths(p) for d, p in granules.items()}
+    if any(isinstance(p, str | PathLike) for p in granules.values()):
+        read = partial(_read_one, read)
+    chunks = chunked(days, days_per_chunk)
+    keys = [{"granules": _granules(c, files)} for c in chunks]
+    makes = [partial(_read_days, c, {d: files[d] for d in c if d in files}, read) for c in chunks]
+    done, refused = write_chunks(out, days, days_per_chunk, partial(_template, files, days, read), keys, makes)
+    missing = tuple(str(d) for d in days if d not in files)
+    return RecordReport(len(days), done, len(chunks) - done, missing, refused)
+
+
+def days_between(first: str, last: str) -> np.ndarray:
+    """All days from `first` to `last`, both included."""
+    return np.arange(np.datetime64(first, "D"), np.datetime64(last, "D") + 1)
+
+
+def chunked(days: np.ndarray, size: int) -> list[np.ndarray]:
+    """The days in pieces of `size`; the last may be shorter."""
+    return [days[i : i + size] for i in range(0, len(days), size)]
+
+
+def write_chunks(
+    out: Path_,
+    days: np.ndarray,
+    size: int,
+    template: Callable[[], xr.Dataset],
+    keys: Sequence[Mapping[str, Any]],
+    makes: Sequence[Make],
+    space_chunk: int = 1 << 16,
+) -> tuple[int, dict[str, str]]:
+    """Write those chunks of a record whose journal entry is not their key; enter the key after each.
+
+    Parameters
+    ----------
+    out
+        The zarr folder; its journal is kept in ``<out>.journal``.
+    days, size
+        The time axis and how many of its days make a chunk.
+    template
+        Gives a dataset of one day: variables, grid and attributes of the record; asked for only if there is none yet.
+    keys
+        Per chunk what decides its content, as JSON.
+    makes
+        Per chunk a call that gives its arrays (day, y, x) by variable, and what had to be left out by file name. Must
+        be picklable for a cluster.
+    space_chunk
+        Longest edge of the zarr chunks in y and x.
+
+    Returns
+    -------
+    done, refused
+        How many chunks were written now; all that any chunk had to leave out.
+    """
     import dask
 
-    out, days = Path(out), np.arange(np.datetime64(first, "D"), np.datetime64(last, "D") + 1)
-    files = {d.astype("datetime64[D]"): Path(p) for d, p in granules.items()}
-    chunks = [days[i : i + days_per_chunk] for i in range(0, len(days), days_per_chunk)]
+    out = Path(out)
     journal = out.with_name(out.name + ".journal")
-    journal.mkdir(parents=True, exist_ok=True)
     if not (out / "zarr.json").exists():
-        _create(_template(files, days, read), out, days, days_per_chunk)
-    _grow(out, days, days_per_chunk)
-    stale = [i for i, c in enumerate(chunks) if _entered(journal, i).get("granules") != _granules(c, files)]
-    dask.compute(*[dask.delayed(_fill)(out, journal, i, chunks[i], files, read, days_per_chunk) for i in stale])
-    refused = {k: v for i in range(len(chunks)) for k, v in _entered(journal, i)["quarantined"].items()}
-    missing = tuple(str(d) for d in days if d not in files)
-    return RecordReport(len(days), len(stale), len(chunks) - len(stale), missing, refused)
+        model = template()
+        shutil.rmtree(journal, ignore_errors=True)  # of a record that was removed: it speaks of no chunk of this one
+        _create(model, out, days, size, space_chunk)
+    journal.mkdir(parents=True, exist_ok=True)
+    _grow(out, days, size)
+    plain = [json.loads(json.dumps(key)) for key in keys]
+    stale = [
+        i for i, key in enumerate(plain) if {**_entered(journal, i), "quarantined": 0} != {**key, "quarantined": 0}
+    ]
+    dask.compute(*[dask.delayed(_fill)(out, journal, i, plain[i], makes[i], size) for i in stale])
+    return len(stale), {k: v for i in range(len(keys)) for k, v in _entered(journal, i)["quarantined"].items()}
 
 
-def _template(files: Mapping[Day, Path], days: np.ndarray, read: Read) -> xr.Dataset:
+def journal_entries(out: Path_) -> list[dict[str, Any]]:
+    """What the chunks of a record were made of, in their order."""
+    journal = Path(out).with_name(Path(out).name + ".journal")
+    return [json.loads(p.read_text()) for p in sorted(journal.glob("[0-9]*.json"))]
+
+
+def _paths(given: Path_ | Sequence[Path_]) -> Files:
+    return (Path(given),) if isinstance(given, str | PathLike) else tuple(Path(p) for p in given)
+
+
+def _read_one(read: Read, paths: Files) -> xr.Dataset:
+    return read(paths[0])
+
+
+def _template(files: Mapping[Day, Files], days: np.ndarray, read: Read) -> xr.Dataset:
     """The first day that can be read: variables, grid and attributes of the record."""
     faults = []
     for day in days:
@@ -108,8 +192,25 @@ def _template(files: Mapping[Day, Path], days: np.ndarray, read: Read) -> xr.Dat
     raise SourceError(f"none of {len(faults)} granules can be read" + (f"; the first: {faults[0]}" if faults else ""))
 
 
-def _create(template: xr.Dataset, out: Path, days: np.ndarray, size: int) -> None:
-    """An empty record, put in place whole."""
+def _read_days(days: np.ndarray, files: Mapping[Day, Files], read: Read) -> Made:
+    """The days of one chunk; None for a day without a readable granule."""
+    fields: dict[str, list[Any]] = {}
+    refused: dict[str, str] = {}
+    for i, day in enumerate(days):
+        if not any(p.is_file() for p in files.get(day, ())):
+            continue
+        try:
+            one = read(files[day])
+            refused |= one.attrs.get(REFUSED, {})
+            for name, field in one.items():
+                fields.setdefault(str(name), [None] * len(days))[i] = field.values[0]
+        except (SourceError, ValueError, KeyError) as error:
+            refused |= {p.name: f"{type(error).__name__}: {error}" for p in files[day]}
+    return fields, refused
+
+
+def _create(template: xr.Dataset, out: Path, days: np.ndarray, size: int, space_chunk: int) -> None:
+    """An empty record, put in place whole; what has no time is written with it."""
     import dask.array as da
 
     def empty(field: xr.DataArray) -> xr.Variable:
@@ -119,10 +220,15 @@ def _create(template: xr.Dataset, out: Path, days: np.ndarray, size: int) -> Non
 
     time = xr.Variable("time", days.astype("datetime64[ns]"), {"standard_name": "time"})
     coords = {n: c for n, c in template.coords.items() if "time" not in c.dims}
-    record = xr.Dataset({n: empty(v) for n, v in template.items()}, coords | {"time": time})
-    record.attrs = {k: v for k, v in template.attrs.items() if k != "source"}
+    dynamic = {n: v for n, v in template.items() if "time" in v.dims}
+    static = {n: v.variable for n, v in template.items() if "time" not in v.dims}
+    record = xr.Dataset({n: empty(v) for n, v in dynamic.items()} | static, coords | {"time": time})
+    record.attrs = {k: v for k, v in template.attrs.items() if k not in ("source", REFUSED)}
+    record = record.drop_encoding()
     encoding: dict[str, Any] = {"time": {"units": f"days since {days[0]}", "dtype": "int64", "chunks": (1 << 16,)}}
-    encoding |= {str(n): {"chunks": (size, *template[n].shape[1:]), "_FillValue": np.nan} for n in template}
+    for name, field in dynamic.items():
+        space = tuple(min(n, space_chunk) for n in field.shape[1:])
+        encoding[str(name)] = {"chunks": (size, *space), "_FillValue": np.nan}
     part = out.with_name(out.name + ".part")
     record.to_zarr(part, mode="w", compute=False, encoding=encoding, consolidated=False)
     os.replace(part, out)
@@ -141,25 +247,24 @@ def _grow(out: Path, days: np.ndarray, size: int) -> None:
             f"{out} begins on {begins}, holds {time.shape[0]} days in chunks of {fields[0].chunks[0]}; asked for are "
             f"{len(days)} days from {days[0]} in chunks of {size}. Ask for the same, or remove it and {out}.journal"
         )
-    if time.shape[0] < len(days):
+    if time.shape[0] < len(days) or int(time[-1]) != len(days) - 1:  # or a kill came between the next two lines
         for a in fields:
             a.resize((len(days), *a.shape[1:]))
         time.resize((len(days),))
         time[:] = np.arange(len(days))
 
 
-def _granules(days: np.ndarray, files: Mapping[Day, Path]) -> dict[str, list[Any]]:
-    """What should go into a chunk: per day the file's name, size and time of change."""
-    known = {str(d): files[d] for d in days if d in files}
-    stats = {d: (p.name, p.stat()) for d, p in known.items() if p.is_file()}
-    return {str(d): list(_mark(stats, str(d))) for d in days}
+def _granules(days: np.ndarray, files: Mapping[Day, Files]) -> dict[str, list[Any]]:
+    """What should go into a chunk: per day each file's name, size and time of change."""
+    return {str(d): [mark for p in files.get(d, ()) for mark in file_mark(p)] for d in days}
 
 
-def _mark(stats: Mapping[str, tuple[str, os.stat_result]], day: str) -> tuple[Any, ...]:
-    if day not in stats:
-        return ()
-    name, stat = stats[day]
-    return name, stat.st_size, stat.st_mtime_ns
+def file_mark(path: Path) -> list[Any]:
+    """What a file is told by: name, bytes, time of its last change; nothing where there is none."""
+    if not path.is_file():
+        return []
+    stat = path.stat()
+    return [path.name, stat.st_size, stat.st_mtime_ns]
 
 
 def _entered(journal: Path, number: int) -> dict[str, Any]:
@@ -168,30 +273,27 @@ def _entered(journal: Path, number: int) -> dict[str, Any]:
     return content
 
 
-def _fill(
-    out: Path, journal: Path, number: int, days: np.ndarray, files: Mapping[Day, Path], read: Read, size: int
-) -> None:
-    """Read the days of one chunk, write it, then enter it in the journal."""
+def _fill(out: Path, journal: Path, number: int, key: Mapping[str, Any], make: Make, size: int) -> None:
+    """Make one chunk, write it, then enter it in the journal."""
     import zarr
 
-    granules, refused = _granules(days, files), {}
+    made, refused = make()
     group: Any = zarr.open_group(out, mode="r+")
-    fields = {name: a for name, a in group.arrays() if a.ndim == 3}
-    values = {name: np.full((len(days), *a.shape[1:]), np.nan, np.float32) for name, a in fields.items()}
-    for i, day in enumerate(days):
-        if granules[str(day)]:
-            try:
-                one = read(files[day])
-                for name, into in values.items():
-                    into[i] = one[name].values[0]
-            except (SourceError, ValueError, KeyError) as error:
-                refused[files[day].name] = f"{type(error).__name__}: {error}"
-                for into in values.values():
-                    into[i] = np.nan
     start = number * size
-    for name, a in fields.items():
-        a[start : start + len(days)] = values[name]
+    for name, a in group.arrays():
+        if a.ndim == 3:
+            days = min(size, a.shape[0] - start)
+            a[start : start + days] = _stacked(made.get(name), (days, *a.shape[1:]))
     path = journal / f"{number:05d}.json"
     part = path.with_suffix(".part")
-    part.write_text(json.dumps({"granules": granules, "quarantined": refused}, indent=1))
+    part.write_text(json.dumps({**key, "quarantined": refused}, indent=1))
     os.replace(part, path)
+
+
+def _stacked(fields: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Days on one axis, NaN where there is none."""
+    values = np.full(shape, np.nan, np.float32)
+    for i, field in enumerate(() if fields is None else fields):
+        if field is not None:
+            values[i] = field
+    return values
