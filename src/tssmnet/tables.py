@@ -6,11 +6,12 @@ import html
 import inspect
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tssmnet.data import DataSet
@@ -169,6 +170,70 @@ def gap_table(rows: Any, value: str = "rmse") -> pd.DataFrame:
     kinds = [k for k in GAP_KINDS if k in wide.columns]
     named = wide[["model", "features", *kinds]].rename(columns=GAP_KINDS).rename_axis(columns=None)
     return named.set_index("model")
+
+
+SCORE_TITLES = {
+    "bias": "bias (m³ m⁻³)",
+    "r": "r",
+    "rmse": "RMSE (m³ m⁻³)",
+    "ubrmse": "ubRMSE (m³ m⁻³)",
+    "slope": "slope",
+    "count": "count",
+}
+"""The columns of the paper's Table 4 in a reader's words."""
+
+SCORE_DIGITS = {"bias": 4, "r": 2, "slope": 3}
+
+
+def score_table(scores: pd.DataFrame, titles: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Scores as Table 4 prints them, as text: rounded as there, intervals in brackets where there are any.
+
+    Parameters
+    ----------
+    scores
+        Columns of `SCORE_TITLES`, some with ``<score>_low`` and ``<score>_high``; see `tssmnet.validate.pooled_table`.
+    titles
+        What the rows are called, by their index.
+
+    Examples
+    --------
+    >>> row = {"rmse": 0.0912, "rmse_low": 0.09, "rmse_high": 0.0934, "count": 14265.0}
+    >>> score_table(pd.DataFrame(row, index=["rf"]), {"rf": "RF"}).to_dict("index")
+    {'RF': {'RMSE (m³ m⁻³)': '0.091 [0.090, 0.093]', 'count': '14,265'}}
+    """
+    columns = {
+        title: [_score_text(row, name) for _, row in scores.iterrows()]
+        for name, title in SCORE_TITLES.items()
+        if name in scores
+    }
+    index = [(titles or {}).get(str(name), str(name)) for name in scores.index]
+    return pd.DataFrame(columns, index=pd.Index(index, name="SSM data"))
+
+
+def _score_text(row: pd.Series, name: str) -> str:
+    value = row[name]
+    if not np.isfinite(value):
+        return "–"
+    if name == "count":
+        return f"{value:,.0f}"
+    digits = SCORE_DIGITS.get(name, 3)
+    text = f"{value:.{digits}f}"
+    low, high = row.get(f"{name}_low", np.nan), row.get(f"{name}_high", np.nan)
+    text += f" [{low:.{digits}f}, {high:.{digits}f}]" if np.isfinite(low) and np.isfinite(high) else ""
+    return text.replace("-", "−")
+
+
+def absent(profile: str, part: str, what: str = "this section has nothing to show") -> str:
+    """What a page says in place of a figure whose data a profile does not have.
+
+    Examples
+    --------
+    >>> absent("conus", "truth", "the true error is not known")
+    'Profile `conus` has no truth (soil moisture as it is, also in the gaps): the true error is not known.'
+    """
+    from tssmnet.sources import PARTS
+
+    return f"Profile `{profile}` has no {part.replace('_', ' ')} ({PARTS[part]}): {what}."
 
 
 def data_entry(entry: DataSet) -> str:

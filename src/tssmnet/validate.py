@@ -385,14 +385,18 @@ def field_sums(
     """
     truth = np.asarray(reference, np.float64)
     truth = truth if where is None else np.where(where, truth, np.nan)
-    place, places = _squares(product, degrees)
+    place, places = squares(product, degrees)
     return {
         str(name): sums_by_place(truth, product.sel(product=name).transpose("time", "pixel").values, place, places)
         for name in product["product"].values
     }
 
 
-def _squares(field: xr.DataArray, degrees: float | None) -> tuple[NDArray[np.int64], int]:
+def squares(field: xr.DataArray, degrees: float | None) -> tuple[NDArray[np.int64], int]:
+    """The number of the square of `degrees` that each cell lies in, shape (pixel,), and how many there are.
+
+    None makes each cell its own.
+    """
     if degrees is None:
         return np.arange(field.sizes["pixel"]), field.sizes["pixel"]
     corners = np.stack([np.floor(field["lat"].values / degrees), np.floor(field["lon"].values / degrees)], axis=1)
