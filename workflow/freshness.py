@@ -35,7 +35,8 @@ def ingredients(page: pages.Page, given: Mapping[str, Any] | None = None) -> dic
 
     notebook = notebooks.read(page.source)
     # the cubes of other profiles are in the same registry, and never asked for
-    others = {where.split(":")[0] for name, where in SOURCES.items() if name != page.profile.name}
+    homes = {name: {where.split(":")[0] for where in parts.values()} for name, parts in SOURCES.items()}
+    others = set().union(*homes.values()) - homes.get(page.profile.name, set())
     known = data_hashes()
     return {
         "notebook": file_digest(page.source),
