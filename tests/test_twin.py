@@ -13,7 +13,7 @@ from tssmnet.twin.grid import make_grid
 from tssmnet.twin.land import TEXTURE, make_land, texture_class
 from tssmnet.twin.observers import GAP_CAUSES
 from tssmnet.twin.orbits import REPEAT_DAYS, cycle_day, overpass_masks
-from tssmnet.twin.sanity import _columnwise_correlation
+from tssmnet.twin.sanity import columnwise_correlation
 from tssmnet.twin.simulate import composite_starts
 from tssmnet.twin.stations import station_table
 from tssmnet.twin.water import Hydraulics, State
@@ -199,13 +199,13 @@ def test_the_retrieval_error_grows_with_vegetation(world):
 
 
 def test_tvdi_falls_as_the_soil_wets(world):
-    r = _columnwise_correlation(world.cube["tvdi"].values, world.truth["ssm_true"].values, smallest=50)
+    r = columnwise_correlation(world.cube["tvdi"].values, world.truth["ssm_true"].values, smallest=50)
     assert np.nanmedian(r) < -0.25
     assert (r < 0).mean() > 0.95
 
 
 def test_lst_is_hotter_on_dry_ground_and_has_cloud_gaps(world):
-    r = _columnwise_correlation(world.truth["lst_true"].values, world.truth["ssm_true"].values, smallest=50)
+    r = columnwise_correlation(world.truth["lst_true"].values, world.truth["ssm_true"].values, smallest=50)
     assert np.nanmedian(r) < -0.3
     gaps = world.observations["lst_clear"].isnull().mean()
     assert 0.2 < gaps < 0.7
@@ -220,8 +220,8 @@ def test_filled_lst_is_within_a_few_kelvin_of_the_truth_under_cloud(world):
 
 def test_vegetation_follows_water_with_a_lag(world):
     green, deep = world.truth["green"].values, world.truth["deep_moisture"].values
-    now = _columnwise_correlation(np.diff(green, axis=0), np.diff(deep, axis=0), smallest=50)
-    later = _columnwise_correlation(green[30:], deep[:-30], smallest=50)
+    now = columnwise_correlation(np.diff(green, axis=0), np.diff(deep, axis=0), smallest=50)
+    later = columnwise_correlation(green[30:], deep[:-30], smallest=50)
     assert np.nanmedian(later) > np.nanmedian(now)
 
 

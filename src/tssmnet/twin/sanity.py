@@ -72,7 +72,7 @@ def autocorrelation(ssm: Float, lags: Sequence[int] = LAGS) -> dict[int, float]:
     out = {}
     for lag in lags:
         x, y = ssm[:-lag], ssm[lag:]
-        out[lag] = float(np.nanmean(_columnwise_correlation(x, y, smallest=20)))
+        out[lag] = float(np.nanmean(columnwise_correlation(x, y, smallest=20)))
     return out
 
 
@@ -167,9 +167,9 @@ def forcing_correlation(ssm: Float, rain: Float, air_temperature: Float | None =
     total = np.cumsum(np.nan_to_num(rain), axis=0)
     month = total.copy()
     month[30:] -= total[:-30]
-    out = {"rain_30_days_correlation": _columnwise_correlation(ssm[30:], month[30:], smallest=20)}
+    out = {"rain_30_days_correlation": columnwise_correlation(ssm[30:], month[30:], smallest=20)}
     if air_temperature is not None:
-        out["temperature_correlation"] = _columnwise_correlation(ssm, air_temperature, smallest=20)
+        out["temperature_correlation"] = columnwise_correlation(ssm, air_temperature, smallest=20)
     return {name: float(np.nanmedian(values)) for name, values in out.items()}
 
 
@@ -254,7 +254,7 @@ def compare(real: pd.Series, twin: pd.Series) -> pd.DataFrame:
     return table
 
 
-def _columnwise_correlation(x: Float, y: Float, smallest: int) -> Float:
+def columnwise_correlation(x: Float, y: Float, smallest: int) -> Float:
     """Pearson correlation per column over rows where both exist; NaN with fewer than `smallest` or no spread."""
     both = ~(np.isnan(x) | np.isnan(y))
     n = both.sum(axis=0)
