@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 
-from tssmnet import figures
+from tssmnet import figures, provenance
 from tssmnet.errors import UnknownNameError
 from tssmnet.testing import mock_cube
 
@@ -75,3 +76,61 @@ def test_show_gives_alternative_text_caption_provenance_and_closes(monkeypatch: 
     assert "tssmnet.figures.density_scatter" in data["text/html"]
     assert metadata == {"scrapbook": {"name": "fig-dots", "mime_prefix": ""}}
     assert not plt.fignum_exists(fig.number)
+
+
+@pytest.fixture
+def on_the_twin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "_PAGE", provenance.Page("3.1-training", "twin"))
+
+
+@pytest.fixture
+def displayed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    seen: list[str] = []
+    monkeypatch.setattr("IPython.display.display", lambda data, metadata, raw: seen.append(data["text/html"]))
+    return seen
+
+
+def test_on_the_twin_every_figure_and_table_says_that_it_is_synthetic(on_the_twin: None, displayed: list[str]) -> None:
+    import pandas as pd
+
+    fig = figures.density_scatter(np.arange(9.0), np.arange(9.0))
+    figures.show(fig, "dots")
+    figures.show_table(pd.DataFrame({"a": [1]}), "numbers")
+    assert all("Synthetic twin." in text for text in displayed)
+    assert [text.get_text() for text in fig.texts] == ["SYNTHETIC TWIN"]
+
+
+def test_what_is_real_on_a_page_of_the_twin_is_not_marked(on_the_twin: None, displayed: list[str]) -> None:
+    import pandas as pd
+
+    figures.show_table(pd.DataFrame({"a": [1]}), "the paper's numbers", synthetic=False)
+    assert "Synthetic" not in displayed[0]
+
+
+def test_a_figure_of_real_data_bears_no_mark(displayed: list[str]) -> None:
+    fig = figures.density_scatter(np.arange(9.0), np.arange(9.0))
+    figures.show(fig, "dots")
+    assert fig.texts == []
+    assert "Synthetic" not in displayed[0]
+
+
+def test_maps_of_the_twin_read_no_file(on_the_twin: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "land_outline", None)
+    rings = figures.outline()
+    assert all(np.array_equal(ring[0], ring[-1]) for ring in rings)
+
+
+def test_pixels_of_a_lattice_are_drawn_as_their_cells() -> None:
+    lon, lat = np.meshgrid([100.0, 100.4, 100.8], [30.0, 30.3])
+    kept = np.array([0, 1, 2, 3, 5])
+    coords = {"lon": ("pixel", lon.ravel()[kept]), "lat": ("pixel", lat.ravel()[kept])}
+    field = xr.DataArray(kept.astype(float), coords, dims="pixel")
+    edges_lon, edges_lat, grid = figures._cells(field)
+    np.testing.assert_allclose(edges_lon, [99.8, 100.2, 100.6, 101.0])
+    np.testing.assert_allclose(edges_lat, [29.85, 30.15, 30.45])
+    np.testing.assert_array_equal(grid, [[0, 1, 2], [3, np.nan, 5]])
+
+
+def test_scattered_pixels_stay_squares() -> None:
+    field = mock_cube(days=5, pixels=6).ssm.mean("time")
+    assert figures._cells(field)[2].shape == (6,)

@@ -1,7 +1,8 @@
 """How things are drawn: one colour scale per quantity, maps that need no network, provenance under each figure.
 
 Every figure of the book goes through `show`, which displays it with caption, alternative text and provenance, and
-closes it.
+closes it. On the profile ``twin`` figures and tables are marked as synthetic there, and nowhere else, so that no page
+can forget it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tssmnet import provenance as pages
 from tssmnet.errors import TssmnetError, require_known
 from tssmnet.provenance import provenance
 
@@ -62,6 +64,11 @@ QUANTITIES: Mapping[str, Quantity] = {
     "days": Quantity("days", "viridis_r", 0.0),
     "temperature": Quantity("temperature (K)", "inferno"),
     "precipitation": Quantity("precipitation (mm d⁻¹)", "Blues", 0.0),
+    "height": Quantity("height (m)", "cividis", 0.0, 5500.0),
+    "clay": Quantity("clay (%)", "YlOrBr", 0.0, 60.0),
+    "sand": Quantity("sand (%)", "YlOrBr", 0.0, 100.0),
+    "vegetation": Quantity("vegetation index", "YlGn", 0.0, 0.9),
+    "dryness": Quantity("dryness index (TVDI)", "YlOrBr", 0.0, 1.0),
     "any": Quantity("", "viridis"),
 }
 
@@ -75,6 +82,9 @@ PROJECTIONS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "china": ("AlbersEqualArea", {"central_longitude": 105, "central_latitude": 36, "standard_parallels": (25, 47)}),
     "twin": ("AlbersEqualArea", {"central_longitude": 105, "central_latitude": 36, "standard_parallels": (25, 47)}),
 }
+
+MAP_HEIGHT: Mapping[str, float] = {"conus": 0.62, "china": 0.85, "twin": 0.85}
+"""Height of a map of the region over its width."""
 
 # Okabe and Ito's colours: told apart by colour-blind readers.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
@@ -92,6 +102,10 @@ STYLE: Mapping[str, Any] = {
     "image.interpolation": "nearest",
 }
 LAND = "#d9d9d9"
+SYNTHETIC_PROFILES = ("twin",)
+"""Profiles whose data are made up: everything that a page shows on one of them is marked."""
+CELL_DEGREES = 1.0
+"""Pixels on a lattice finer than this are drawn as the cells they are; of a coarser sample each is a square."""
 
 
 @contextmanager
@@ -121,6 +135,15 @@ def limits_of(quantity: Quantity, *values: NDArray[Any]) -> tuple[float, float]:
 
 
 # -- maps ------------------------------------------------------------------------------------------------------------
+
+
+def outline(tolerance: float = 0.0) -> tuple[NDArray[np.float64], ...]:
+    """The outline on maps of the open page: the twin's schematic land, which needs no file, or `land_outline`."""
+    if not on_synthetic_page():
+        return land_outline(tolerance)
+    from tssmnet.twin.grid import OUTLINE
+
+    return tuple(np.array([*ring, ring[0]]) for ring in OUTLINE)
 
 
 @lru_cache(maxsize=8)
@@ -180,7 +203,7 @@ def new_map(
         fig, grid = plt.subplots(
             rows,
             columns,
-            figsize=(width, 0.68 * rows * width / columns),
+            figsize=(width, rows * (MAP_HEIGHT.get(projection, 0.6) * width / columns + 0.25) + 0.55),
             subplot_kw={"projection": getattr(ccrs, kind)(**arguments)},
             squeeze=False,
             layout="constrained",
@@ -191,9 +214,9 @@ def new_map(
 
 
 def draw_field(
-    ax: Any, field: Any, quantity: str = "ssm", *, title: str = "", size: float = 26, limits: Any = None
+    ax: Any, field: Any, quantity: str = "ssm", *, title: str = "", size: float | None = None, limits: Any = None
 ) -> Any:
-    """Draw one field on a map: squares for scattered pixels, a mesh for a grid.
+    """Draw one field on a map: grids and pixels of a lattice as their cells, other pixels as squares.
 
     Parameters
     ----------
@@ -204,7 +227,7 @@ def draw_field(
     quantity
         A name in `QUANTITIES`: colours and range.
     size
-        Side of a scattered pixel's square, squared, in points.
+        Side of a scattered pixel's square, squared, in points; by default smaller the more there are.
     limits
         Colour range, if not the quantity's own.
 
@@ -216,7 +239,8 @@ def draw_field(
 
     q = quantity_of(quantity)
     low, high = limits or limits_of(q, field.values)
-    lon, lat = field["lon"].values, field["lat"].values
+    lon, lat, values = _cells(field)
+    field_lon, field_lat = _places(field)
     common = {
         "cmap": q.cmap,
         "vmin": low,
@@ -225,22 +249,63 @@ def draw_field(
         "rasterized": True,
         "zorder": 2,
     }
-    for line in land_outline():
+    for line in outline():
         ax.plot(line[:, 0], line[:, 1], color="0.35", linewidth=0.6, transform=ccrs.PlateCarree(), zorder=3)
-    if field.ndim == 1:
-        drawn = ax.scatter(lon, lat, c=field.values, s=size, marker="s", linewidths=0, **common)
-    elif field.ndim == 2:
-        if lon.ndim == 1:
-            lon, lat = np.meshgrid(lon, lat)
-        drawn = ax.pcolormesh(lon, lat, field.values, shading="nearest", **common)
+    if values.ndim == 1:
+        size = min(26.0, 30000 / max(values.size, 1)) if size is None else size
+        drawn = ax.scatter(lon, lat, c=values, s=size, marker="s", linewidths=0, **common)
     else:
-        raise TssmnetError(f"a map shows a field over pixel or over y, x; got dims {field.dims}")
-    pad = 1.5
-    ax.set_extent([lon.min() - pad, lon.max() + pad, lat.min() - pad, lat.max() + pad], crs=ccrs.PlateCarree())
+        drawn = ax.pcolormesh(lon, lat, values, **common)
+    # what is drawn decides the frame, as it lies on the projection: a box of degrees would be half empty
+    where = ax.projection.transform_points(ccrs.PlateCarree(), field_lon, field_lat)[:, :2]
+    low_xy, high_xy = where.min(0), where.max(0)
+    pad = 0.04 * max(high_xy - low_xy)
+    ax.set_extent(np.stack([low_xy - pad, high_xy + pad], 1).ravel(), crs=ax.projection)
     ax.set_facecolor("#f4f4f4")
     ax.set_title(title)
     ax.spines["geo"].set_linewidth(0.5)
     return drawn
+
+
+def _places(field: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Longitude and latitude of every pixel of a field, in degrees, flat."""
+    lon, lat = field["lon"].values, field["lat"].values
+    if field.ndim == 2 and lon.ndim == 1:
+        lon, lat = np.meshgrid(lon, lat)
+    return np.asarray(lon, float).ravel(), np.asarray(lat, float).ravel()
+
+
+def _cells(field: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """(lon, lat, values): edges and a grid where there are cells to draw, else places and values of pixels.
+
+    Of pixels in longitude and latitude columns, as on any cylindrical grid such as EASE-Grid 2.0, the grid is found
+    again, NaN where it has none.
+    """
+    lon, lat, values = (np.asarray(v.values) for v in (field["lon"], field["lat"], field))
+    if values.ndim == 2:
+        if lon.ndim == 1:
+            return _edges(lon), _edges(lat), values
+        return lon, lat, values
+    if values.ndim != 1:
+        raise TssmnetError(f"a map shows a field over pixel or over y, x; got dims {field.dims}")
+    (columns, x), (rows, y) = (np.unique(v.round(5), return_inverse=True) for v in (lon, lat))
+    if min(columns.size, rows.size) < 2 or not _is_lattice(columns, rows, values.size):
+        return lon, lat, values
+    grid = np.full((rows.size, columns.size), np.nan)
+    grid[y, x] = values
+    return _edges(columns), _edges(rows), grid
+
+
+def _is_lattice(columns: NDArray[Any], rows: NDArray[Any], count: int) -> bool:
+    """Whether pixels lie in columns and rows closer than `CELL_DEGREES` that they fill for a good part."""
+    fine = all(np.median(np.diff(v)) < CELL_DEGREES for v in (columns, rows))
+    return fine and count > 0.25 * columns.size * rows.size
+
+
+def _edges(centres: NDArray[Any]) -> NDArray[np.float64]:
+    """Edges of cells half way between their centres."""
+    middle = (centres[1:] + centres[:-1]) / 2
+    return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
 
 
 def map_fields(
@@ -251,7 +316,7 @@ def map_fields(
     columns: int = 2,
     synthetic: bool = False,
     width: float = 7.2,
-    size: float = 26,
+    size: float | None = None,
 ) -> Any:
     """Maps side by side on one colour scale.
 
@@ -264,7 +329,9 @@ def map_fields(
     projection
         A name in `PROJECTIONS`.
     synthetic
-        Whether the data are made up: then the figure says so.
+        Whether the data are made up, on a page whose profile does not say so: then the figure says it.
+    size
+        See `draw_field`.
 
     Returns
     -------
@@ -280,20 +347,18 @@ def map_fields(
     return mark_synthetic(fig) if synthetic else fig
 
 
-def mark_synthetic(fig: Any) -> Any:
-    """Write across a figure that its data are synthetic, so that no copy of it can pass for a measurement."""
-    fig.text(
-        0.5,
-        0.5,
-        "SYNTHETIC DATA",
-        ha="center",
-        va="center",
-        rotation=24,
-        fontsize=26,
-        color="0.4",
-        alpha=0.22,
-        zorder=50,
-    )
+def on_synthetic_page() -> bool:
+    """Whether the open page's profile is one of made-up data (`SYNTHETIC_PROFILES`)."""
+    return pages._PAGE.profile in SYNTHETIC_PROFILES
+
+
+def mark_synthetic(fig: Any, words: str = "SYNTHETIC DATA") -> Any:
+    """Write below a figure that its data are synthetic, so that no copy of it can pass for a measurement."""
+    if not any("SYNTHETIC" in text.get_text() for text in fig.texts):
+        fig.draw_without_rendering()  # only then is it known how far the figure reaches
+        drawn, (width, height) = fig.get_tightbbox(), fig.get_size_inches()
+        place = {"x": drawn.x1 / width, "y": drawn.y0 / height - 0.01, "ha": "right", "va": "top"}
+        fig.text(**place, s=words, fontsize=7, fontweight="bold", color="0.35")
     return fig
 
 
@@ -402,13 +467,15 @@ def day_slider(field: Any, quantity: str = "ssm", *, title: str = "", width: int
         float(frame.lat.min()) - 1.5,
         float(frame.lat.max()) + 1.5,
     )
+    pixels = field.size / field.sizes["time"]
     points = frame.hvplot.points(
-        x="lon", y="lat", c="value", groupby="time", dynamic=False, marker="square", size=90, cmap=q.cmap,
+        x="lon", y="lat", c="value", groupby="time", dynamic=False, marker="square",
+        size=min(90, 60000 / pixels), cmap=q.cmap,
         clim=(low, high), clabel=q.label, width=width, height=height, xlim=box[:2], ylim=box[2:],
         xlabel="longitude (°)", ylabel="latitude (°)", title=title, hover_cols=["value"],
     )  # fmt: skip
     points = points.redim(time=hv.Dimension("time", label="day", value_format=lambda day: str(day)[:10]))
-    return points * hv.Path(_inside(land_outline(0.15), box)).opts(color="gray", line_width=1)
+    return points * hv.Path(_inside(outline(0.15), box)).opts(color="gray", line_width=1)
 
 
 def _inside(lines: Sequence[NDArray[np.float64]], box: tuple[float, float, float, float]) -> list[NDArray[np.float64]]:
@@ -489,6 +556,7 @@ def show(
     made_by: Callable[..., Any] | str = "",
     alt: str = "",
     name: str = "",
+    synthetic: bool | None = None,
     **parameters: Any,
 ) -> None:
     """Display a figure with caption, alternative text and provenance, glue it under `name`, and close it.
@@ -505,20 +573,26 @@ def show(
         What a reader who cannot see it should know; by default the caption.
     name
         For ``{glue}`` and links; also the figure's anchor on the page.
+    synthetic
+        Whether it shows made-up data and is marked so; by default on every page of `SYNTHETIC_PROFILES`. False is for
+        what is real there: the paper's own numbers, results on real data.
     parameters
         What it was made with beyond the page's own parameters.
     """
     line = provenance(made_by, **parameters)
+    synthetic = on_synthetic_page() if synthetic is None else synthetic
     if hasattr(figure, "savefig"):
         import matplotlib.pyplot as plt
 
+        if synthetic:
+            mark_synthetic(figure, "SYNTHETIC TWIN")
         data = base64.b64encode(png_of(figure)).decode()
         body = f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt or caption)}">'
         plt.close(figure)
     else:
         _display_interactive(figure)
         body = ""
-    _display_html(body, caption, line, name, alt or caption)
+    _display_html(body, caption, line, name, alt or caption, synthetic)
 
 
 def show_table(
@@ -528,20 +602,32 @@ def show_table(
     made_by: Callable[..., Any] | str = "",
     name: str = "",
     digits: int = 3,
+    synthetic: bool | None = None,
     **parameters: Any,
 ) -> None:
-    """Display a data frame with caption and provenance, and glue it under `name`; named index levels become columns."""
+    """Display a data frame with caption and provenance, and glue it under `name`; named index levels become columns.
+
+    `synthetic` is that of `show`.
+    """
+    synthetic = on_synthetic_page() if synthetic is None else synthetic
     named = any(n is not None for n in table.index.names)
     plain = table.reset_index() if named else table
     body = plain.to_html(
         border=0, index=not named, justify="left", float_format=lambda v: f"{v:.{digits}f}", na_rep="–"
     )
-    _display_html(body, caption, provenance(made_by, **parameters), name, caption)
+    _display_html(body, caption, provenance(made_by, **parameters), name, caption, synthetic)
 
 
-def show_text(text: str, *, made_by: Callable[..., Any] | str = "", name: str = "", **parameters: Any) -> None:
+def show_text(
+    text: str,
+    *,
+    made_by: Callable[..., Any] | str = "",
+    name: str = "",
+    synthetic: bool = False,
+    **parameters: Any,
+) -> None:
     """Display a caption with provenance for what stands above it, such as a table written in Markdown."""
-    _display_html("", text, provenance(made_by, **parameters), name, text)
+    _display_html("", text, provenance(made_by, **parameters), name, text, synthetic)
 
 
 def png_of(figure: Any) -> bytes:
@@ -557,14 +643,16 @@ def _display_interactive(figure: Any) -> None:
     display(figure)
 
 
-def _display_html(body: str, caption: str, line: str, name: str, alt: str) -> None:
+def _display_html(body: str, caption: str, line: str, name: str, alt: str, synthetic: bool) -> None:
     from IPython.display import display
 
     anchor = f' id="{html.escape(name)}"' if name else ""
+    mark = '<b class="synthetic">Synthetic twin.</b> ' if synthetic else ""
     text = (
-        f'<figure class="made"{anchor}>{body}<figcaption>{html.escape(caption)}'
+        f'<figure class="made"{anchor}>{body}<figcaption>{mark}{html.escape(caption)}'
         f'<p class="provenance">{html.escape(line)}</p></figcaption></figure>'
     )
     # `{glue}` finds an output by this entry of its metadata
     metadata = {"scrapbook": {"name": name, "mime_prefix": ""}} if name else {}
-    display({"text/html": text, "text/plain": f"{alt}\n{line}"}, metadata=metadata, raw=True)
+    plain = f"{'Synthetic twin. ' * synthetic}{alt}\n{line}"
+    display({"text/html": text, "text/plain": plain}, metadata=metadata, raw=True)
