@@ -9,6 +9,18 @@ from typing import Any
 
 import pandas as pd
 
+PRODUCT_COLOURS = {
+    "smap": "#D55E00",
+    "rf": "#56B4E9",
+    "xgboost": "#009E73",
+    "transformer": "#CC79A7",
+    "resautonet": "#E69F00",
+    "tssmnet": "#0072B2",
+    "truth": "#000000",
+    "station": "#999999",
+}
+"""One colour for each product of Table 4 on all pages, after Okabe and Ito."""
+
 FULL, SCREENED = "Full features", "Without collinearity features"
 
 
@@ -140,6 +152,28 @@ def than(value: float, other: float, less: str = "lower", more: str = "higher", 
     if abs(value - other) <= same:
         return "about the same as"
     return f"{less if value < other else more} than"
+
+
+def signed(value: float, digits: int = 3, units: str = "") -> str:
+    """A number with its sign as a reader expects it.
+
+    Examples
+    --------
+    >>> signed(-0.0123), signed(0.5, 1, " m")
+    ('−0.012', '+0.5 m')
+    """
+    return f"{value:+.{digits}f}{units}".replace("-", "−")
+
+
+def mean_reduction(scores: Mapping[str, float], best: str, others: Sequence[str]) -> float:
+    """By how much a score of one product is below those of others, in per cent, averaged over the others.
+
+    Examples
+    --------
+    >>> round(mean_reduction({"a": 0.09, "b": 0.10, "c": 0.12}, "a", ["b", "c"]), 6)
+    17.5
+    """
+    return sum(100 * (1 - scores[best] / scores[other]) for other in others) / len(others)
 
 
 def listed(words: Sequence[str], nothing: str = "none") -> str:
