@@ -55,7 +55,13 @@ def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     known.set_defaults(run=_data_list)
     fetch = what.add_parser("fetch", help="get the files of data sets or profiles; a killed fetch goes on where it was")
     fetch.add_argument("names", nargs="+", metavar="NAME")
+    fetch.add_argument("--plan", action="store_true", help="only say what would come, how large it is, which accounts")
     fetch.set_defaults(run=_data_fetch)
+    build = what.add_parser("build", help="make or extend the cube of a profile from its archive; resumable")
+    build.add_argument("profile", choices=("china",))
+    build.add_argument("--cluster", help="none, local, slurm, kubernetes or the address of a dask scheduler")
+    build.add_argument("--workers", type=int, help="of the cluster")
+    build.set_defaults(run=_data_build)
     verify = what.add_parser("verify", help="compare every file with its registered sum")
     verify.add_argument("names", nargs="*", metavar="NAME")
     verify.set_defaults(run=_data_verify)
@@ -72,20 +78,54 @@ def _data_fetch(options: argparse.Namespace) -> int:
     from tssmnet import data
     from tssmnet.progress import quiet
 
-    for report in data.fetch(options.names, progress=not quiet()):
+    chosen = data.select(options.names)
+    registered = [s.name for s in chosen if s.files]
+    others = [s.name for s in chosen if not s.files]
+    if others:
+        from tssmnet.sources import archive
+
+        planned = archive.plan(others)
+        print(planned)
+        if options.plan:
+            return 0
+    elif options.plan:
+        print(data.list_data(options.names[0]))
+        return 0
+    for report in data.fetch(registered, progress=not quiet()) if registered else ():
         print(report)
-    return 0
+    if not others:
+        return 0
+    outcome = archive.fetch(planned=planned, progress=not quiet())
+    print(outcome)
+    return 1 if outcome.quarantined or outcome.by_hand else 0
+
+
+def _data_build(options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from tssmnet import data
+    from tssmnet.sources.china import build_cube
+    from tssmnet.sources.settings import checked, load_settings
+
+    given = {k: v for k, v in {"cluster": options.cluster, "workers": options.workers}.items() if v is not None}
+    report = build_cube(settings=checked(replace(load_settings(data.data_dir()), **given)))
+    print(report)
+    return 1 if report.quarantined else 0
 
 
 def _data_verify(options: argparse.Namespace) -> int:
     from tssmnet import data
+    from tssmnet.sources import archive
 
     reports = data.verify(options.names or None)
     for report in reports:
         print(report)
+    wrong = archive.verify(options.names or None)
+    for name, why in wrong.items():
+        print(f"wrong    {name}: {why}")
     bad = [r for r in reports if r.state != "sound"]
-    print(f"{len(reports) - len(bad)} of {len(reports)} files are sound")
-    return 1 if bad else 0
+    print(f"{len(reports) - len(bad)} of {len(reports)} registered files are sound; {len(wrong)} granules are not")
+    return 1 if bad or wrong else 0
 
 
 def _add_reconstruct(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -166,8 +206,9 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     command.add_argument(
         "--quick", action="store_true", help="a few small runs, minutes; writes nothing under results/"
     )
+    command.add_argument("--part", help="paper or filler (default: both)")
     command.add_argument(
-        "--out", type=Path, help="result file (default: results/conus-evaluation.json; none for --quick)"
+        "--out", type=Path, help="result file (default: that of the part in results/; none for a choice or --quick)"
     )
     command.add_argument("--workers", type=int, default=2, help="processes (default: %(default)s)")
     command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))

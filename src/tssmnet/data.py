@@ -25,6 +25,8 @@ from tssmnet.errors import TssmnetError, require_known
 
 MANIFEST = "data_manifest.yml"
 PROFILES = ("twin", "conus", "china", "cases")
+INVENTORY = ".inventory.json"
+"""In the folder of a data set without registered files: what was searched for, found and fetched."""
 PARALLEL = 4
 """Files fetched at once."""
 
@@ -81,6 +83,7 @@ class DataSet:
     note: str = ""
     steps: tuple[str, ...] = ()
     files: tuple[DataFile, ...] = ()
+    service: dict[str, Any] = field(default_factory=dict)
 
     @property
     def bytes(self) -> int:
@@ -135,7 +138,13 @@ def load_manifest(path: str | os.PathLike[str] | None = None) -> dict[str, DataS
         If the file breaks the schema, repeats a key, a name or a path; lists every fault, with the nearest known key.
     """
     place = Path(path) if path is not None else manifest_path()
-    return dict(_read_manifest(place, place.stat().st_mtime_ns))
+    return dict(_read_manifest(place, place.stat().st_mtime_ns)[0])
+
+
+def services() -> dict[str, str]:
+    """Address of each service that the registry names."""
+    place = manifest_path()
+    return dict(_read_manifest(place, place.stat().st_mtime_ns)[1])
 
 
 def manifest_path() -> Path:
@@ -151,7 +160,7 @@ def checkout() -> Path | None:
 
 
 @lru_cache(maxsize=8)
-def _read_manifest(path: Path, stamp: int) -> dict[str, DataSet]:
+def _read_manifest(path: Path, stamp: int) -> tuple[dict[str, DataSet], dict[str, str]]:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
     except yaml.YAMLError as error:
@@ -160,9 +169,11 @@ def _read_manifest(path: Path, stamp: int) -> dict[str, DataSet]:
     sets = [] if faults else [_dataset(entry) for entry in content["datasets"]]
     faults += [f"name {n!r} is used twice" for n in _repeated(s.name for s in sets)]
     faults += [f"path {p!r} is used twice" for p in _repeated(f.path for s in sets for f in s.files)]
+    unknown = {s.service["name"] for s in sets if s.service} - set(content.get("services", {}) if sets else ())
+    faults += [f"service {n!r} is named by a data set but not among `services`" for n in sorted(unknown)]
     if faults:
         raise ManifestError(f"{path} has {len(faults)} fault(s):\n" + "\n".join(f"  - {f}" for f in faults))
-    return {s.name: s for s in sets}
+    return {s.name: s for s in sets}, dict(content.get("services", {}))
 
 
 class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -352,9 +363,18 @@ def fetch(names: str | Iterable[str], progress: bool = True) -> list[FileReport]
         If a server gave other bytes than the registered ones.
     """
     chosen = select(names)
-    by_hand = [s for s in chosen if not s.files]
+    by_hand = [s for s in chosen if not s.files and not _is_placed(s)]
     wanted = [(s, f) for s in chosen for f in s.files]
     return _ensure(wanted, progress, by_hand)
+
+
+def _is_placed(dataset: DataSet) -> bool:
+    """Whether a data set without registered files is there: fetched by `sources.archive`, or put there by hand."""
+    folder = data_dir() / dataset.name
+    inventory = folder / INVENTORY
+    if inventory.is_file():
+        return bool(json.loads(inventory.read_text(encoding="utf-8")).get("complete"))
+    return any(p.is_file() and not p.name.startswith(".") and p.suffix != ".part" for p in folder.rglob("*"))
 
 
 def verify(names: str | Iterable[str] | None = None) -> list[FileReport]:

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from tssmnet.errors import TssmnetError
 
@@ -27,6 +28,10 @@ CHUNK = 1 << 16
 
 class DownloadError(TssmnetError):
     """A URL gave no whole file; the message says why."""
+
+
+class RefusedError(DownloadError):
+    """The server wants an account, or this account has no right to the file (status 401 or 403)."""
 
 
 class HostUnreachableError(DownloadError):
@@ -51,12 +56,25 @@ class _Unreached(_Retry):
 
 def sha256(path: Path) -> str:
     """sha256 of a file, as 64 hexadecimal digits."""
+    return file_sum(path, "sha256")
+
+
+def file_sum(path: Path, algorithm: str) -> str:
+    """Sum of a file in hexadecimal digits; `algorithm` as ``hashlib`` names it: ``"sha256"``, ``"md5"``."""
     from pooch import file_hash
 
-    return str(file_hash(str(path), alg="sha256"))
+    return str(file_hash(str(path), alg=algorithm))
 
 
-def download(url: str, target: Path, size: int, digest: str, tick: Callable[[int], None] = lambda n: None) -> None:
+def download(
+    url: str,
+    target: Path,
+    size: int | None,
+    digest: str | None,
+    tick: Callable[[int], None] = lambda n: None,
+    get: Callable[..., Any] | None = None,
+    finish: Callable[[Path], Path] | None = None,
+) -> None:
     """Fetch `url` into `target`, resuming what an earlier try left, and put it there only if it is whole.
 
     Bytes are collected in ``<target>.part`` beside the target. A part left by a killed run is continued with an
@@ -70,9 +88,15 @@ def download(url: str, target: Path, size: int, digest: str, tick: Callable[[int
     target
         Where it goes; its folder is made.
     size, digest
-        Registered bytes and sha256.
+        Registered bytes and sum (sha256, or another as ``"md5:..."``); None where the archive states none: the size is
+        then the one that the server announces.
     tick
         Called with the number of bytes gained (negative when a part is thrown away), for a progress bar.
+    get
+        Asks the server, as ``requests.get`` does; that of a session where an account is needed.
+    finish
+        Called with the proven part; raises what is wrong with it, or gives the file that takes the name, which is the
+        part or another beside it.
 
     Raises
     ------
@@ -81,25 +105,38 @@ def download(url: str, target: Path, size: int, digest: str, tick: Callable[[int
     DamagedFileError
         If whole bytes arrived that are not the registered ones. They are removed.
     """
+    import requests
+
+    ask = get or requests.get
     part = target.with_name(target.name + ".part")
     part.parent.mkdir(parents=True, exist_ok=True)
     resumed = part.exists() and part.stat().st_size > 0
     tick(part.stat().st_size if resumed else 0)
-    _collect(url, part, size, tick)
-    found = sha256(part)
-    if found != digest and resumed:
+    _collect(url, part, size, tick, ask)
+    algorithm, _, expected = (digest or "").rpartition(":")
+    algorithm = algorithm or "sha256"
+    found = file_sum(part, algorithm) if digest else ""
+    if digest and found != expected and resumed:
         # The old beginning may belong to another version of the file: once more from its first byte.
         _discard(part, tick)
-        _collect(url, part, size, tick)
-        found = sha256(part)
-    if found != digest:
+        _collect(url, part, size, tick, ask)
+        found = file_sum(part, algorithm)
+    if digest and found != expected:
         _discard(part, tick)
         raise DamagedFileError(
-            f"{url} does not hold the registered file: sha256 expected {digest}, found {found}. The download was "
-            f"removed. Try again; if it stays, the source has changed: get the original elsewhere and put "
+            f"{url} does not hold the registered file: {algorithm} expected {expected}, found {found}. The "
+            f"download was removed. Try again; if it stays, the source has changed: get the original elsewhere and put "
             f"it at {target}"
         )
-    os.replace(part, target)
+    whole = part
+    if finish is not None:
+        try:
+            whole = finish(part)
+        except BaseException:
+            _discard(part, tick)
+            raise
+    os.replace(whole, target)
+    part.unlink(missing_ok=True)
 
 
 def _discard(part: Path, tick: Callable[[int], None]) -> None:
@@ -108,13 +145,13 @@ def _discard(part: Path, tick: Callable[[int], None]) -> None:
         part.unlink()
 
 
-def _collect(url: str, part: Path, size: int, tick: Callable[[int], None]) -> None:
+def _collect(url: str, part: Path, size: int | None, tick: Callable[[int], None], ask: Callable[..., Any]) -> None:
     """Bring `part` to `size` bytes, in several tries if need be."""
     attempt = 0
     while True:
         attempt += 1
         try:
-            return _append(url, part, size, tick)
+            return _append(url, part, size, tick, ask)
         except _Retry as error:
             if attempt >= (UNREACHED if isinstance(error, _Unreached) else ATTEMPTS):
                 kind = HostUnreachableError if isinstance(error, _Unreached) else DownloadError
@@ -122,12 +159,12 @@ def _collect(url: str, part: Path, size: int, tick: Callable[[int], None]) -> No
         time.sleep(FIRST_WAIT * 2 ** (attempt - 1))
 
 
-def _append(url: str, part: Path, size: int, tick: Callable[[int], None]) -> None:
+def _append(url: str, part: Path, size: int | None, tick: Callable[[int], None], ask: Callable[..., Any]) -> None:
     """One request: append what is missing of `size` bytes to `part`."""
     import requests
 
     have = part.stat().st_size if part.exists() else 0
-    if have > size:
+    if size is not None and have > size:
         _discard(part, tick)
         have = 0
     if have == size and part.exists():
@@ -135,10 +172,13 @@ def _append(url: str, part: Path, size: int, tick: Callable[[int], None]) -> Non
     # Compressed transfer would make byte positions meaningless.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
-        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+        with ask(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
             _check_status(answer.status_code, part, tick)
             if have and not _continues(answer, have):
                 _discard(part, tick)
+                have = 0
+            if size is None and (announced := answer.headers.get("Content-Length", "")).isdigit():
+                size = have + int(announced)
             with open(part, "ab") as out:
                 for block in answer.iter_content(CHUNK):
                     out.write(block)
@@ -148,9 +188,9 @@ def _append(url: str, part: Path, size: int, tick: Callable[[int], None]) -> Non
     except requests.RequestException as error:
         raise _Retry(f"{type(error).__name__}: {_short(error)}") from error
     got = part.stat().st_size
-    if got < size:
+    if size is not None and got < size:
         raise _Retry(f"the connection ended after {got} of {size} bytes")
-    if got > size:
+    if size is not None and got > size:
         _discard(part, tick)
         raise DownloadError(f"more than the registered {size} bytes arrived")
 
@@ -169,6 +209,8 @@ def _check_status(status: int, part: Path, tick: Callable[[int], None]) -> None:
         raise _Retry("HTTP status 416")
     if status in (408, 429) or status >= 500:
         raise _Retry(f"HTTP status {status}")
+    if status in (401, 403):
+        raise RefusedError(f"HTTP status {status}")
     raise DownloadError(f"HTTP status {status}")
 
 

@@ -69,6 +69,7 @@ def write_record(
     first: str,
     last: str,
     days_per_chunk: int = 32,
+    rules: Mapping[str, Any] | None = None,
 ) -> RecordReport:
     """Write or bring up to date the record of all days from `first` to `last`.
 
@@ -86,6 +87,8 @@ def write_record(
         Days, ISO form. `last` may lie later than in an earlier run: the record grows.
     days_per_chunk
         Days that are held in memory at once, per worker.
+    rules
+        What else decides the content, as JSON; other rules make every chunk anew.
 
     Raises
     ------
@@ -99,7 +102,8 @@ def write_record(
     if any(isinstance(p, str | PathLike) for p in granules.values()):
         read = partial(_read_one, read)
     chunks = chunked(days, days_per_chunk)
-    keys = [{"granules": _granules(c, files)} for c in chunks]
+    more = {"rules": dict(rules)} if rules else {}
+    keys = [{"granules": _granules(c, files), **more} for c in chunks]
     makes = [partial(_read_days, c, {d: files[d] for d in c if d in files}, read) for c in chunks]
     done, refused = write_chunks(out, days, days_per_chunk, partial(_template, files, days, read), keys, makes)
     missing = tuple(str(d) for d in days if d not in files)
@@ -228,7 +232,7 @@ def _create(template: xr.Dataset, out: Path, days: np.ndarray, size: int, space_
     encoding: dict[str, Any] = {"time": {"units": f"days since {days[0]}", "dtype": "int64", "chunks": (1 << 16,)}}
     for name, field in dynamic.items():
         space = tuple(min(n, space_chunk) for n in field.shape[1:])
-        encoding[str(name)] = {"chunks": (size, *space), "_FillValue": np.nan}
+        encoding[str(name)] = {"chunks": (size, *space), "_FillValue": np.float32("nan")}
     part = out.with_name(out.name + ".part")
     record.to_zarr(part, mode="w", compute=False, encoding=encoding, consolidated=False)
     os.replace(part, out)
