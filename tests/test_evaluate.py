@@ -33,27 +33,68 @@ def results(bench):
     return [e.do_run(bench, run) for run in RUNS]
 
 
-def test_the_plan_has_every_model_on_every_kind_of_gaps():
-    plan = e.full_plan()
-    assert {(r.model, r.gap) for r in plan} == {(m, g) for m in MODELS for g in GAP_KINDS}
-    assert len(set(plan)) == len(plan)
+def test_the_plans_have_every_model_on_every_kind_of_gaps():
+    paper, filler = e.plan_of("paper"), e.plan_of("filler")
+    assert {(r.model, r.gap) for r in paper} == {(m, g) for m in MODELS if m != "filler" for g in GAP_KINDS}
+    assert {(r.model, r.gap) for r in filler} == {(m, g) for m, _ in e.BESIDE for g in e.GAPS}
+    for plan in (paper, filler):
+        assert len(set(plan)) == len(plan)
     for name, spec in MODELS.items():
-        seeds = {r.model_seed for r in plan if r.model == name and r.gap == "blocks"}
+        seeds = {r.model_seed for r in paper if r.model == name and r.gap == "blocks"}
         assert spec.kind != "network" or seeds == {0, 1, 2}
 
 
+def test_the_filler_and_what_stands_beside_it_meet_the_same_masks():
+    plan = e.plan_of("filler")
+    for gap in e.GAPS:
+        masks = {m: {r.mask_seed for r in plan if r.model == m and r.gap == gap} for m, _ in e.BESIDE}
+        assert len({frozenset(v) for v in masks.values()}) == 1
+        seeds = {r.model_seed for r in plan if r.model == "filler" and r.gap == gap}
+        assert len(seeds) == (5 if gap == "pixels" else 3)
+
+
+def test_a_pixel_with_few_observations_keeps_ten_of_them(bench):
+    hidden = bench.hidden(e.Run("filler", "own", "few"))
+    pixels = hidden.any(0)
+    assert pixels.any()
+    assert ((bench.observed & ~hidden).sum(0)[pixels] == e.OWN_DAYS).all()
+    np.testing.assert_array_equal(pixels, bench.hidden(e.Run("filler", "own", "pixels")).any(0))
+
+
 def test_runs_that_share_features_stand_together():
-    keys = [(r.gap, r.mask_seed, r.features) for r in e.full_plan()]
+    keys = [(r.gap, r.mask_seed, r.features) for r in e.plan_of("paper")]
     changes = sum(a != b for a, b in pairwise(keys))
     assert changes == len(set(keys)) - 1
 
 
 def test_hidden_pixels_are_never_judged_with_descriptors():
-    assert not [r for r in e.full_plan() if r.gap == "pixels" and "desc" in r.features]
+    assert not [r for p in e.PARTS for r in e.plan_of(p) if r.gap == "pixels" and "desc" in r.features]
+
+
+def test_strata_sum_up_to_the_whole(bench, results):
+    for result in results:
+        for members in result["strata"].values():
+            assert sum(m[0] for m in members.values()) == result["n"]
+            total = sum(m[1] for m in members.values())
+            assert np.sqrt(total / result["n"]) == pytest.approx(result["rmse"], rel=1e-3)
+    assert set(results[3]["strata"]["days"]) == {"none"}
+    assert "1" in results[0]["strata"]["days"]
+
+
+def test_reliability_of_errors_that_are_as_stated():
+    rng = np.random.default_rng(0)
+    truth, hidden = rng.normal(0, 0.02, (400, 50)), np.ones((400, 50), bool)
+    zero = np.zeros_like(truth)
+    fair = e.Estimate(zero, zero + 0.02, zero - 0.0329, zero + 0.0329)
+    told = e.reliability(truth, fair, hidden)
+    assert told["coverage"] == pytest.approx(0.9, abs=0.01)
+    assert all(share == pytest.approx(float(q), abs=0.015) for q, share in told["levels"].items())
+    bold = e.reliability(truth, e.Estimate(zero, zero + 0.01, zero - 0.0164, zero + 0.0164), hidden)
+    assert bold["coverage"] < 0.65
 
 
 def test_every_figure_of_others_has_a_run_that_is_compared_with_it():
-    runs = {(r.model, r.features, r.gap) for r in e.full_plan()} | {
+    runs = {(r.model, r.features, r.gap) for r in e.plan_of("paper")} | {
         (m, "published", "ahead") for m in ("lstm", "lstm_multitask")
     }
     assert {(p.model, p.features, p.gap) for p in e.PEERS} <= runs
@@ -76,7 +117,7 @@ def test_hidden_values_do_not_reach_the_model(bench):
     spoiled = bench.pixels.copy(deep=True)
     spoiled["ssm"].values[hidden] = 0.9
     other = e.Bench(spoiled, split=None)
-    before, after = (e._predict_samples(b, run, hidden) for b in (bench, other))
+    before, after = (e._predict_samples(b, run, hidden).mean for b in (bench, other))
     np.testing.assert_array_equal(before[hidden], after[hidden])
 
 
@@ -175,8 +216,8 @@ def test_the_merged_file_is_stamped_and_read_as_fresh(results, tmp_path):
 
 @pytest.mark.parametrize("quick", [True, False])
 def test_options_choose_runs(quick):
-    options = Namespace(quick=quick, models=["xgboost"], gaps=["ahead"])
-    runs = e.chosen_runs(options)
+    options = Namespace(quick=quick, part=None if quick else "paper", models=["xgboost"], gaps=["ahead"])
+    (runs,) = e.chosen_runs(options).values()
     assert {(r.model, r.gap) for r in runs} == {("xgboost", "ahead")}
 
 

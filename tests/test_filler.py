@@ -86,11 +86,17 @@ def test_hidden_pixels_blocks_and_the_future_are_served_by_the_same_call(cube):
     [{"days": 31, "shape": (6, 7)}, {"days": 31, "pixels": 10}, {"days": 40, "pixels": 1}],
     ids=["a gridded month", "ten pixels", "one pixel"],
 )
-def test_small_cubes_with_one_predictor_are_filled_without_complaint(shape):
-    gappy = mock_cube(**shape, predictors=("precipitation",), seed=2)
-    out = reconstruct(gappy, model="filler", **SMALL)
+def test_small_cubes_with_one_predictor_are_filled_better_than_by_a_straight_line(shape):
+    cube = mock_cube(**shape, predictors=("precipitation",), seed=2)
+    observed = cube.ssm.notnull().values
+    hidden = simulate_gaps(observed.reshape(len(observed), -1), "blocks", 0, lengths=(5, 10)).reshape(observed.shape)
+    gappy = cube.assign(ssm=cube.ssm.where(~hidden))
+    out, line = (reconstruct(gappy, model="filler", **SMALL), reconstruct(gappy, model="linear"))
     assert out.ssm.dims == gappy.ssm.dims
     assert int(out.ssm.isnull().sum()) == 0
+    assert _rmse(out.ssm, cube.ssm, hidden) < 0.8 * _rmse(line.ssm, cube.ssm, hidden)
+    inside = ((out.ssm_lower <= cube.ssm) & (cube.ssm <= out.ssm_upper)).values[hidden]
+    assert inside.mean() > 0.75
 
 
 def test_masks_hide_only_observations_and_the_forward_model_of_a_hidden_pixel_is_the_blind_one(cube):
@@ -136,3 +142,14 @@ def test_an_unknown_setting_is_named_with_its_nearest_neighbour(cube):
 def test_the_filler_is_in_the_table_of_models_but_is_no_sample_model():
     with pytest.raises(Exception, match="filler"):
         make_model("filler")
+
+
+def test_a_source_of_information_can_be_left_out_to_see_what_it_is_worth(cube):
+    gappy, hidden = _hide(cube, "blocks")
+    errors = {
+        ignore: _rmse(reconstruct(gappy, model="filler", ignore=ignore, **SMALL).ssm_model, cube.ssm, hidden)
+        for ignore in ((), ("memory", "own", "neighbours"))
+    }
+    assert errors[()] < 0.8 * errors[("memory", "own", "neighbours")]
+    with pytest.raises(KeyError, match="neighbours"):
+        reconstruct(gappy, model="filler", ignore=("neighbour",), **SMALL)

@@ -138,19 +138,27 @@ def _add_reconstruct(commands: argparse._SubParsersAction[argparse.ArgumentParse
     )
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    command.add_argument("--rows", type=int, help="training rows at most, drawn over the map (default: a million)")
+    command.add_argument(
+        "--scheduler", metavar="NAME", help="processes, threads, or the address of a dask cluster that sees the files"
+    )
     command.set_defaults(run=_reconstruct)
 
 
 def _reconstruct(options: argparse.Namespace) -> int:
-    from tssmnet.cube import check_output, open_cube, write_dataset
-    from tssmnet.reconstruct import SOURCE_FLAGS, reconstruct
+    from tssmnet.stream import ROWS, reconstruct_file
 
-    check_output(options.out, options.cube)
-    cube = open_cube(options.cube)
-    filled = reconstruct(cube, options.model, features=options.features, seed=options.seed, device=options.device)
-    write_dataset(filled, options.out)
-    counts = {name: int((filled["source"] == flag).sum()) for name, flag in SOURCE_FLAGS.items()}
-    told = ", ".join(f"{n} {name}" for name, n in counts.items() if n or name == "outside")
+    filled = reconstruct_file(
+        options.cube,
+        options.out,
+        options.model,
+        features=options.features,
+        seed=options.seed,
+        device=options.device,
+        rows=options.rows or ROWS,
+        scheduler=options.scheduler,
+    )
+    told = ", ".join(f"{n} {name}" for name, n in filled.counts.items() if n or name == "outside")
     print(f"{options.out}: {told} values by {options.model}, seed {options.seed}")
     return 0
 

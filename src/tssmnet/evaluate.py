@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib import metadata
+from importlib import import_module, metadata
 from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
@@ -28,6 +28,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from tssmnet.context import distance_to_observation
 from tssmnet.cube import placing, to_pixels
 from tssmnet.errors import require_known
 from tssmnet.features import FEATURE_SETS, build_features
@@ -38,12 +39,32 @@ from tssmnet.provenance import ROOT, library_hashes, stamp
 from tssmnet.samples import Features
 from tssmnet.store import content_hash, store_folder
 
-RESULT = ROOT / "results" / "conus-evaluation.json"
+PARTS = {
+    "paper": "the paper's models and the baselines, on the paper's features and with memory",
+    "filler": "the project's own filler beside the strongest others and a straight line, on the same masks",
+}
+"""What an evaluation consists of; each part has a result file of its own."""
+
+RESULTS = {
+    "paper": ROOT / "results" / "conus-evaluation.json",
+    "filler": ROOT / "results" / "conus-filler.json",
+}
 SPLIT = "2016-04-01"
 """First day of the second year of the real record: ``ahead`` trains before it and scores from it on."""
 
 SCORES = ("rmse", "ubrmse", "r", "r2", "r2_within", "bias", "n")
 """What each run is scored by; `SCORES_NOTE` says over what."""
+
+GAPS = GAP_KINDS | {"few": "whole pixels but ten days"}
+"""Kinds of gaps here: the four, and hidden pixels of which `OWN_DAYS` observations are left."""
+
+OWN_DAYS = 10
+DISTANCES = {"1": 1.5, "2 to 3": 3.5, "4 to 7": 7.5, "8 to 15": 15.5, "more than 15": 1e6, "none": np.inf}
+"""Classes of the distance to the pixel's nearest remaining observation, and their upper ends, days."""
+
+SEASONS = {"winter": (12, 1, 2), "spring": (3, 4, 5), "summer": (6, 7, 8), "autumn": (9, 10, 11)}
+LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+"""Shares of errors at which the stated standard deviations are checked."""
 
 SCORES_NOTE = (
     "m3 m-3. RMSE, bias and R2 are pooled over the hidden pixel-days; ubRMSE: each pixel's own means over its hidden "
@@ -52,11 +73,12 @@ SCORES_NOTE = (
     "fall back on means."
 )
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised whenever `do_run` or `scores_of` changes what comes out; part of the key of each run."""
 
 ALL = tuple(GAP_KINDS)
 SEEDS = (0, 1, 2)
+PIXEL_SEEDS = (0, 1, 2, 3, 4)  # hidden pixels differ most from mask to mask
 OWN = "own"
 
 # (models, feature set, kinds of gaps): the paper's set, the set with memory, and the sets others have figures for.
@@ -69,6 +91,16 @@ PLAN: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
     (("resautonet", "rf", "xgboost"), "base", ("ahead",)),
     (("xgboost",), "base", ("random", "blocks")),
     (("xgboost",), "lag", ("ahead", "random", "blocks")),
+)
+
+# What the filler is set beside: every run meets the filler's masks.
+BESIDE: tuple[tuple[str, str], ...] = (
+    ("climatology", "base"),
+    ("linear", "base"),
+    ("dctpls", "base"),
+    ("xgboost", "lag+desc"),
+    ("tssmnet", "lag+desc"),
+    ("filler", OWN),
 )
 
 
@@ -156,17 +188,33 @@ PEERS: tuple[Peer, ...] = (
 # -- the plan ----------------------------------------------------------------------------------------------------------
 
 
-def full_plan() -> list[Run]:
-    """Every run of the full evaluation, those that share features next to each other."""
-    runs = [
+def paper_plan() -> list[Run]:
+    """The runs of part ``paper``, those that share features next to each other."""
+    return _in_order(
         Run(model, _without_descriptors(features) if gap == "pixels" else features, gap, *seeds)
         for models, features, gaps in PLAN
         for model in models
         for gap in gaps
         for seeds in _seeds(model, gap)
-    ]
-    runs += [Run(n, OWN, gap, *s) for n in MODELS if MODELS[n].kind == "filler" for gap in ALL for s in _seeds(n, gap)]
+    )
+
+
+def filler_plan() -> list[Run]:
+    """The runs of part ``filler``: each model on the same masks of every kind, its seed that of the mask."""
+    runs = []
+    for gap in GAPS:
+        for seed in PIXEL_SEEDS if gap == "pixels" else SEEDS:
+            mask = 0 if gap == "ahead" else seed
+            for model, features in BESIDE:
+                if MODELS[model].seeded or seed == mask:
+                    own = _without_descriptors(features) if gap == "pixels" else features
+                    runs.append(Run(model, own, gap, mask, seed if MODELS[model].seeded else 0))
     return _in_order(runs)
+
+
+def plan_of(part: str) -> list[Run]:
+    """The runs of a part of the evaluation."""
+    return {"paper": paper_plan, "filler": filler_plan}[require_known(part, PARTS, "part of the evaluation")]()
 
 
 def quick_plan() -> list[Run]:
@@ -187,13 +235,13 @@ def _seeds(model: str, gap: str) -> list[tuple[int, int]]:
     masks = SEEDS if gap != "ahead" else (0,)
     if spec.kind == "network":
         return [(s if gap == "pixels" else 0, s) for s in SEEDS]
-    if spec.kind in ("trees", "filler") and gap != "pixels":  # the spread over masks is small there, the cost is not
+    if spec.kind == "trees" and gap != "pixels":  # the spread over masks is small there, the cost is not
         return [(0, 0)]
     return [(s, s if spec.seeded else 0) for s in masks]
 
 
 def _in_order(runs: Iterable[Run]) -> list[Run]:
-    order = {gap: i for i, gap in enumerate(GAP_KINDS)}
+    order = {gap: i for i, gap in enumerate(GAPS)}
     return sorted(dict.fromkeys(runs), key=lambda r: (order[r.gap], r.mask_seed, r.features, r.model, r.model_seed))
 
 
@@ -220,6 +268,8 @@ class Bench:
         first = None
         if self.split is not None:
             first = int(np.searchsorted(self.pixels["time"].values, np.datetime64(self.split)))
+        if run.gap == "few":
+            return spare(simulate_gaps(self.observed, "pixels", run.mask_seed), OWN_DAYS, run.mask_seed)
         return simulate_gaps(self.observed, run.gap, run.mask_seed, split=first)
 
     def features(self, run: Run, training: NDArray[np.bool_]) -> Features:
@@ -242,10 +292,32 @@ class Bench:
         return content_hash(json.loads(json.dumps(about, default=str)))[:12]
 
 
+def spare(hidden: NDArray[np.bool_], days: int, seed: int) -> NDArray[np.bool_]:
+    """Leave so many of each pixel's hidden observations, chosen at random, unhidden.
+
+    Examples
+    --------
+    >>> spare(np.ones((6, 2), bool), 4, 0).sum(axis=0).tolist()
+    [2, 2]
+    """
+    rng = np.random.default_rng([0x5BA6E, seed])
+    rank = np.where(hidden, rng.random(hidden.shape), np.inf).argsort(0, kind="stable").argsort(0, kind="stable")
+    return hidden & (rank >= days)
+
+
 def modules_of(model: str) -> list[str]:
     """The library modules that a run of a model depends on."""
-    shared = ["features", "gaps", "metrics"] + (["reconstruct"] if MODELS[model].kind == "filler" else [])
-    return [f"tssmnet.{m}" for m in shared] + [MODELS[model].where.partition(":")[0]]
+    return [f"tssmnet.{m}" for m in ("features", "gaps", "metrics")] + [MODELS[model].where.partition(":")[0]]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a model says of every hidden observation; (time, pixel), m3 m-3. Not all models give an error."""
+
+    mean: NDArray[np.floating[Any]]
+    std: NDArray[np.floating[Any]] | None = None
+    lower: NDArray[np.floating[Any]] | None = None
+    upper: NDArray[np.floating[Any]] | None = None
 
 
 def do_run(bench: Bench, run: Run) -> dict[str, Any]:
@@ -255,27 +327,73 @@ def do_run(bench: Bench, run: Run) -> dict[str, Any]:
     predict = _predict_whole if MODELS[run.model].kind == "filler" else _predict_samples
     estimate = predict(bench, run, hidden)
     spent = {"seconds": round(time.perf_counter() - started, 2), "cpu_seconds": round(time.process_time() - cpu, 2)}
-    return asdict(run) | {"params": dict(run.params)} | scores_of(bench.record, estimate, hidden) | spent
+    told = {
+        "strata": strata_of(bench, estimate, hidden),
+        "intervals": None if estimate.std is None else reliability(bench.record, estimate, hidden),
+    }
+    return asdict(run) | {"params": dict(run.params)} | scores_of(bench.record, estimate.mean, hidden) | told | spent
 
 
-def _predict_samples(bench: Bench, run: Run, hidden: NDArray[np.bool_]) -> NDArray[np.floating[Any]]:
+def _predict_samples(bench: Bench, run: Run, hidden: NDArray[np.bool_]) -> Estimate:
     training = bench.observed & ~hidden
     features = bench.features(run, training)
     model = make_model(run.model, seed=run.model_seed, device=bench.device, **dict(run.params))
     model.fit(features.where(training), bench.record[training].astype(np.float32))
     estimate = np.full(hidden.shape, np.nan, np.float32)
     estimate[hidden] = model.predict(features.where(hidden))
-    return estimate
+    return Estimate(estimate)
 
 
-def _predict_whole(bench: Bench, run: Run, hidden: NDArray[np.bool_]) -> NDArray[np.floating[Any]]:
-    from tssmnet.reconstruct import reconstruct
-
+def _predict_whole(bench: Bench, run: Run, hidden: NDArray[np.bool_]) -> Estimate:
+    module, _, function = MODELS[run.model].where.partition(":")
     masked = bench.pixels["ssm"].where(~xr.DataArray(hidden, dims=("time", "pixel")))
     cube = bench.pixels.assign(ssm=masked.assign_attrs(bench.pixels["ssm"].attrs))
-    filled = reconstruct(cube, run.model, seed=run.model_seed, device=bench.device, progress=False, **dict(run.params))
-    values: NDArray[np.floating[Any]] = filled["ssm_model"].transpose("time", "pixel").values
-    return values
+    fill = getattr(import_module(module), function)
+    filled = fill(cube, seed=run.model_seed, device=bench.device, progress=False, **dict(run.params))
+    names = ("ssm_model", "ssm_std", "ssm_lower", "ssm_upper")
+    return Estimate(*(filled[n].transpose("time", "pixel").values for n in names))
+
+
+def strata_of(bench: Bench, estimate: Estimate, hidden: NDArray[np.bool_]) -> dict[str, dict[str, list[float]]]:
+    """Number, sum of squared errors and, with an interval, number inside, of the hidden observations.
+
+    By the distance to the pixel's nearest remaining observation and by season; sums, so that runs can be pooled.
+    """
+    square = np.where(hidden, (estimate.mean - bench.record) ** 2, 0).astype(np.float64)
+    inside = None if estimate.lower is None else _inside(bench.record, estimate)
+    days = distance_to_observation(bench.observed & ~hidden)
+    month = bench.pixels["time"].dt.month.values[:, None]
+    distance = np.searchsorted(list(DISTANCES.values()), days)
+    groups = {"days": {name: distance == i for i, name in enumerate(DISTANCES)}}
+    groups["season"] = {name: np.isin(month, months) & hidden for name, months in SEASONS.items()}
+    told: dict[str, dict[str, list[float]]] = {}
+    for kind, members in groups.items():
+        for name, where in members.items():
+            where = where & hidden
+            if where.any():
+                sums = [int(where.sum()), round(float(square[where].sum()), 6)]
+                told.setdefault(kind, {})[name] = sums + ([] if inside is None else [int(inside[where].sum())])
+    return told
+
+
+def _inside(record: NDArray[Any], estimate: Estimate) -> NDArray[np.bool_]:
+    return np.asarray((estimate.lower <= record) & (record <= estimate.upper))
+
+
+def reliability(record: NDArray[Any], estimate: Estimate, hidden: NDArray[np.bool_]) -> dict[str, Any]:
+    """How well the stated errors hold: share inside the 90 % interval, its mean width, and shares at `LEVELS`.
+
+    At level q an error counts that is at most the standard deviation times the normal quantile of (1 + q) / 2.
+    """
+    from scipy.stats import norm
+
+    error = np.abs(estimate.mean - record)[hidden] / estimate.std[hidden]  # type: ignore[index]
+    width = (estimate.upper - estimate.lower)[hidden]  # type: ignore[operator]
+    return {
+        "coverage": round(float(_inside(record, estimate)[hidden].mean()), 4),
+        "width": round(float(width.mean()), 5),
+        "levels": {str(q): round(float((error <= norm.ppf((1 + q) / 2)).mean()), 4) for q in LEVELS},
+    }
 
 
 def scores_of(record: NDArray[Any], estimate: NDArray[Any], hidden: NDArray[np.bool_]) -> dict[str, float | None]:
@@ -389,7 +507,7 @@ def rows_of(results: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One row per kind of gaps, model and feature set: mean and spread over its runs, beside the figure of others."""
 
     def group(r: Mapping[str, Any]) -> tuple[int, str, str]:
-        return ALL.index(r["gap"]), r["features"], r["model"]
+        return [*GAPS].index(r["gap"]), r["features"], r["model"]
 
     known = {(p.gap, p.model, p.features): p for p in PEERS}
     rows = []
@@ -408,6 +526,8 @@ def _row(runs: Sequence[Mapping[str, Any]], peer: Peer | None) -> dict[str, Any]
 
     row = {k: runs[0][k] for k in ("gap", "model", "features", "params")} | {"runs": len(runs)}
     row |= {name: over(name, np.mean) for name in (*SCORES, "seconds", "cpu_seconds")}
+    covered = [r["intervals"]["coverage"] for r in runs if r.get("intervals")]
+    row["coverage"] = round(float(np.mean(covered)), 4) if covered else None
     several = len(runs) > 1
     row |= {f"{name}_sd": over(name, lambda v: np.std(v, ddof=1)) if several else None for name in ("rmse", "ubrmse")}
     ratio = round(row["rmse"] / peer.rmse, 4) if peer and row["rmse"] else None
@@ -421,7 +541,7 @@ def _row(runs: Sequence[Mapping[str, Any]], peer: Peer | None) -> dict[str, Any]
 def table_of(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """The rows as a table for people: RMSE and its spread, the other scores, the figure of others and the ratio."""
     columns = ["gap", "model", "features", "runs", "rmse", "rmse_sd", "ubrmse", "r", "r2", "r2_within", "bias", "n"]
-    return pd.DataFrame(list(rows))[[*columns, "seconds", "peer_rmse", "ratio"]]
+    return pd.DataFrame(list(rows))[[*columns, "coverage", "seconds", "peer_rmse", "ratio"]]
 
 
 def result_of(
@@ -474,33 +594,43 @@ def write_result(result: Mapping[str, Any], path: Path) -> None:
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
-def chosen_runs(options: argparse.Namespace) -> list[Run]:
-    """The runs that the options of the command ask for."""
+def chosen_runs(options: argparse.Namespace) -> dict[str, list[Run]]:
+    """The runs that the options of the command ask for, by part; a quick taste is a part of its own."""
     for name in options.models or ():
         require_known(name, MODELS, "model")
     for name in options.gaps or ():
-        require_known(name, GAP_KINDS, "kind of gaps")
-    runs = quick_plan() if options.quick else full_plan()
-    return [r for r in runs if r.model in (options.models or MODELS) and r.gap in (options.gaps or GAP_KINDS)]
+        require_known(name, GAPS, "kind of gaps")
+    parts = [require_known(options.part, PARTS, "part of the evaluation")] if options.part else list(PARTS)
+    plans = {"quick": quick_plan()} if options.quick else {part: plan_of(part) for part in parts}
+    return {
+        part: [r for r in runs if r.model in (options.models or MODELS) and r.gap in (options.gaps or GAPS)]
+        for part, runs in plans.items()
+    }
 
 
 def command(options: argparse.Namespace) -> int:
     """What ``tssmnet evaluate`` does; 1 if a run failed."""
     from tssmnet.sources import profile_cube
 
-    runs = chosen_runs(options)
+    chosen = chosen_runs(options)
     bench = Bench(profile_cube("conus"), options.device)
     folder = store_folder() / "evaluate"
     if options.list:
-        for run in runs:
+        for run in dict.fromkeys(run for runs in chosen.values() for run in runs):
             print("done" if (folder / f"{run.name}-{bench.key(run)}.json").is_file() else "to do", run.name)
         return 0
+    return max(_do_part(bench, part, runs, folder, options) for part, runs in chosen.items())
+
+
+def _do_part(bench: Bench, part: str, runs: Sequence[Run], folder: Path, options: argparse.Namespace) -> int:
+    """Run one part, write its file, print its table."""
     started = time.perf_counter()
     results, failed = _collect(bench, runs, folder, options.workers)
-    if "ahead" in (options.gaps or GAP_KINDS):
+    if "ahead" in (options.gaps or GAPS):
         results += published_runs(bench)
     result = result_of(results, len(runs), failed, time.perf_counter() - started, options.device)
-    out = options.out or (None if options.quick or options.models or options.gaps else RESULT)
+    whole = not (options.models or options.gaps)
+    out = options.out or (RESULTS[part] if whole and part in RESULTS else None)
     if out is not None:
         write_result(result, Path(out))
         print(f"wrote {out}")

@@ -1,16 +1,17 @@
 """The project's own gap filler: forward models first, then what the observations around a gap say of their error.
 
 Two forward models (memory of the forcing, constants, place) give each day a first value: one knows the statistics of
-the pixel's own record, the other has never seen the pixel. Their out-of-fold residuals, in the pixel before and after
-the gap and in its neighbours, are the second source (`tssmnet.context`). How far to believe which is learned under
-masks shaped like gaps: days at random, blocks, whole pixels, pixels with a handful of observations, everything before
-or after a date. Gradient boosting and TsSMNet are fitted on two thirds of the pixels at a time and averaged; the errors
-on the third left out give the error bars. One fitted filler serves every kind of gap.
+the pixel's own record, the other has never seen the pixel; each is the mean of gradient boosting and TsSMNet. Their
+out-of-fold residuals, in the pixel before and after the gap and in its neighbours, are the second source
+(`tssmnet.context`). How far to believe which is learned by the same two under masks shaped like gaps: days at random,
+blocks, whole pixels, pixels with a handful of observations, everything before or after a date. It is fitted on two
+thirds of the pixels at a time; the errors on the third left out give the error bars. One fitted filler serves every
+kind of gap.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,6 +31,7 @@ from tssmnet.context import (
 )
 from tssmnet.cube import dynamic_names, from_pixels, to_pixels
 from tssmnet.descriptors import describe_series
+from tssmnet.errors import require_known
 from tssmnet.features import build_features, is_rain
 from tssmnet.gaps import simulate_gaps
 from tssmnet.models import make_model
@@ -46,6 +48,15 @@ FEW = 30
 FREEZING_K = 273.15
 
 
+SOURCES = {
+    "memory": "recent weather",
+    "constants": "constants of the pixel",
+    "own": "the pixel's own observations",
+    "neighbours": "the neighbours' observations",
+}
+"""What the filler draws on beside the day's forcing, the season and the place."""
+
+
 @dataclass(frozen=True)
 class FillerConfig:
     """Settings of the filler; the defaults fill 412 pixels and two years in minutes on two cores.
@@ -60,26 +71,30 @@ class FillerConfig:
         Most training rows of the correction, over all masks.
     forward, boosting, spread
         Parameters of the gradient boosting of the forward models, of the correction, and of the size of its errors.
-    network
-        Parameters of TsSMNet in the correction; None leaves the network out.
+    network, corrector
+        Parameters of TsSMNet in the forward models and in the correction; None leaves it out.
     network_rows
-        Rows below which the network is left out: it would only add noise.
+        Training rows below which TsSMNet is left out: it would only add noise.
     kernel
         Covariance of a pixel's residuals in time.
     coverage
         Share of errors that the interval ``ssm_lower`` to ``ssm_upper`` is to contain.
+    ignore
+        Names in `SOURCES` of information to leave out, to see what it is worth.
     """
 
-    folds: int = 4
+    folds: int = 3
     thirds: int = 3
     rows: int = 150_000
     forward: Mapping[str, Any] = field(default_factory=lambda: _boosting(rounds=300, rate=0.08, columns=0.4))
     boosting: Mapping[str, Any] = field(default_factory=lambda: _boosting(rounds=350, rate=0.06, columns=0.3))
     spread: Mapping[str, Any] = field(default_factory=lambda: _boosting(rounds=120, rate=0.08, columns=0.3, depth=5))
-    network: Mapping[str, Any] | None = field(default_factory=lambda: {"epochs": 8, "patience": 0})
+    network: Mapping[str, Any] | None = field(default_factory=lambda: {"epochs": 5, "patience": 0})
+    corrector: Mapping[str, Any] | None = field(default_factory=lambda: {"epochs": 4, "patience": 0})
     network_rows: int = 20_000
     kernel: Kernel = field(default_factory=Kernel)
     coverage: float = 0.9
+    ignore: tuple[str, ...] = ()
 
 
 def _boosting(**changes: Any) -> dict[str, Any]:
@@ -108,8 +123,10 @@ def fill(
         ``days_to_observation`` and ``km_to_observation``.
     """
     config: FillerConfig = make_config(FillerConfig, params, "filler")
+    for name in config.ignore:
+        require_known(name, SOURCES, "source of information")
     pixels = to_pixels(cube).load()
-    case = prepare(pixels, config, seed, progress)
+    case = prepare(pixels, config, seed, progress, device)
     correction = Correction(config, seed, device).fit(case, training_rows(case, seed), progress)
     return from_pixels(_answer(pixels, case, correction, progress), cube)
 
@@ -126,17 +143,22 @@ class Case:
     observed: Mask
     around: Neighbourhood
     config: FillerConfig
+    device: str = "auto"
 
 
-def prepare(pixels: xr.Dataset, config: FillerConfig, seed: int, progress: bool | None) -> Case:
+def prepare(
+    pixels: xr.Dataset, config: FillerConfig, seed: int, progress: bool | None = None, device: str = "auto"
+) -> Case:
     """Features, neighbours and out-of-fold forward models of a cube in (time, pixel) form."""
     ssm = pixels["ssm"].transpose("time", "pixel").values.astype(np.float32)
     observed = np.isfinite(ssm)
-    features = _with_climate(build_features(pixels, observed, memory=True))
-    blind, known = _forward(features, ssm, observed, config, seed, progress)
-    known = np.where(observed.sum(0) < FEW, blind, known)
+    features = _with_climate(build_features(pixels, observed, memory="memory" not in config.ignore))
+    if "constants" in config.ignore:
+        features = features.select([n for n in features.names if features.groups.get(n) != "static"])
+    blind, known = _forward(features, ssm, observed, config, device, seed, progress)
+    known = np.where((observed.sum(0) < FEW) | ("own" in config.ignore), blind, known)
     around = neighbourhood(pixels["lat"].values, pixels["lon"].values)
-    return Case(features, Record(ssm, known, blind, _rain(pixels)), observed, around, config)
+    return Case(features, Record(ssm, known, blind, _rain(pixels)), observed, around, config, device)
 
 
 def _rain(pixels: xr.Dataset) -> Float | None:
@@ -166,36 +188,53 @@ def _with_statistics(features: Features, ssm: Float, training: Mask) -> Features
 
 
 def _forward(
-    features: Features, ssm: Float, observed: Mask, config: FillerConfig, seed: int, progress: bool | None
+    features: Features, ssm: Float, observed: Mask, config: FillerConfig, device: str, seed: int, progress: bool | None
 ) -> tuple[Float, Float]:
-    """Predictions (time, pixel) of the forward model blind to the pixel and of the one that knows it, out of fold."""
+    """Predictions (time, pixel) of the forward model blind to the pixel and of the one that knows it, out of fold.
+
+    Days without an observation are predicted by the models of all folds; so are, blindly, those of a pixel with next
+    to none.
+    """
     by_pixel = _pixel_folds(observed, config.folds, seed)
     by_block = _block_folds(observed.shape, config.folds, seed)
     jobs = [(False, by_pixel, k) for k in range(config.folds)] + [(True, by_block, k) for k in range(config.folds)]
     sums = {statistics: np.zeros((2, *observed.shape), np.float32) for statistics in (False, True)}
+    free = {False: ~observed & (observed.sum(0) < FEW), True: ~observed}
     for statistics, fold, k in bar(jobs, "forward models", progress=progress):
         training = observed & (fold != k)
         if not training.any():
             continue
-        wanted = (fold == k) | (~observed if statistics else ~observed.any(0))
+        wanted = (fold == k) | free[statistics]
         own = _with_statistics(features, ssm, training) if statistics else features
-        sums[statistics][:, wanted] += np.stack([_boosted(own, ssm, training, wanted, config, seed + k), _ones(wanted)])
+        first = _first_values(own, ssm, training, wanted, config, device, seed + k)
+        sums[statistics][:, wanted] += np.stack([first, np.ones_like(first)])
     blind, known = (np.divide(total, np.maximum(count, 1)) for total, count in (sums[False], sums[True]))
     return blind.astype(np.float32), known.astype(np.float32)
 
 
-def _ones(mask: Mask) -> Float:
-    return np.ones(int(mask.sum()), np.float32)
-
-
-def _boosted(features: Features, ssm: Float, training: Mask, wanted: Mask, config: FillerConfig, seed: int) -> Float:
-    """Fit on `training`, predict at `wanted`."""
-    params = dict(config.forward)
-    params["min_child"] = min(params["min_child"], max(1.0, training.sum() / 1000))
-    model = make_model("xgboost", seed=seed, **params)
-    model.fit(features.where(training), ssm[training])
-    out: Float = model.predict(features.where(wanted))
+def _first_values(
+    features: Features, ssm: Float, training: Mask, wanted: Mask, config: FillerConfig, device: str, seed: int
+) -> Float:
+    """Fit boosting and, with samples enough, TsSMNet on `training`; the mean of what they say at `wanted`."""
+    members = _pair(config.forward, config.network, config, int(training.sum()), device, seed)
+    samples, places = features.where(training), features.where(wanted)
+    out: Float = np.mean([m.fit(samples, ssm[training]).predict(places) for m in members], axis=0)
     return out
+
+
+def _pair(
+    boosting: Mapping[str, Any],
+    network: Mapping[str, Any] | None,
+    config: FillerConfig,
+    rows: int,
+    device: str,
+    seed: int,
+) -> list[Any]:
+    """Boosting and, if there are training rows enough, TsSMNet: their mean is better than either."""
+    members = [make_model("xgboost", seed=seed, **_fitting(boosting, rows, 1000))]
+    if network is not None and rows >= config.network_rows:
+        members.append(make_model("tssmnet", seed=seed, device=device, **network))
+    return members
 
 
 def _pixel_folds(observed: Mask, folds: int, seed: int) -> NDArray[np.int64]:
@@ -271,7 +310,7 @@ def _one_side(case: Case, after: bool, seed: int) -> tuple[Mask, Record]:
     training, wanted = case.observed & ~gone, np.broadcast_to(gone, case.observed.shape)
     known = case.record.known.copy()
     own = _with_statistics(case.features, case.record.ssm, training)
-    known[wanted] = _boosted(own, case.record.ssm, training, wanted, case.config, seed)
+    known[wanted] = _first_values(own, case.record.ssm, training, wanted, case.config, case.device, seed)
     return case.observed & gone, replace(case.record, known=known)
 
 
@@ -327,59 +366,63 @@ class Correction:
     def fit(self, case: Case, rows: Rows, progress: bool | None = None) -> Correction:
         """Fit an ensemble on two thirds of the pixels at a time, and the size of its errors on the third left out."""
         self.names = rows.names
+        self.used = [i for i, n in enumerate(rows.names) if not _ignored(n, self.config.ignore)]
         part = _pixel_folds(case.observed, self.config.thirds, self.seed)[rows.time, rows.pixel]
-        target = rows.target - rows.first
-        self.members: list[list[Any]] = []
+        table, target = rows.table[:, self.used], rows.target - rows.first
+        self.members: list[Any] = []
         left_out = np.zeros_like(target)
         if len(np.unique(part)) < 2:
             part = np.arange(len(part)) % self.config.thirds
         for k in bar(np.unique(part), "correction", progress=progress):
-            members = self._members(rows.table[part != k], target[part != k], self.seed + int(k))
-            left_out[part == k] = _mean(members, _tame(rows.table[part == k]))
-            self.members.append(members)
-        self._fit_spread(rows, target - left_out)
+            own = part == k
+            members = _pair(
+                self.config.boosting, self.config.corrector, self.config, len(own), self.device, self.seed + int(k)
+            )
+            self.members += [m.fit(table[~own], target[~own]) for m in members]
+            left_out[own] = np.mean([m.predict(table[own]) for m in members], axis=0)
+        self._fit_spread(rows, target - left_out, part)
         return self
 
-    def _members(self, table: Float, target: Float, seed: int) -> list[Any]:
-        params = dict(self.config.boosting)
-        params["min_child"] = min(params["min_child"], max(1.0, len(table) / 1000))
-        members = [make_model("xgboost", seed=seed, **params)]
-        if self.config.network is not None and len(table) >= self.config.network_rows:
-            members.append(make_model("tssmnet", seed=seed, device=self.device, **self.config.network))
-        return [m.fit(_tame(table), target) for m in members]
-
-    def _fit_spread(self, rows: Rows, error: Float) -> None:
-        params = dict(self.config.spread)
-        params["min_child"] = min(params["min_child"], max(1.0, len(error) / 500))
-        self.spread = make_model("xgboost", seed=self.seed, **params)
-        self.spread.fit(_tame(rows.table), np.log(np.abs(error) + 1e-3))
-        ratio = np.abs(error) / np.exp(self._log_size(rows.table))
+    def _fit_spread(self, rows: Rows, error: Float, part: NDArray[np.int64]) -> None:
+        """Size of the error, and how errors scatter about it, the latter on pixels that the size was not fitted on."""
+        size = np.log(np.abs(error) + 1e-3)
+        params, table = _fitting(self.config.spread, len(error), 500), rows.table[:, self.used]
+        self.spreads: list[Any] = []
+        left_out = np.zeros_like(size)
+        for k in np.unique(part):
+            own = part == k
+            self.spreads.append(make_model("xgboost", seed=self.seed, **params).fit(table[~own], size[~own]))
+            left_out[own] = self.spreads[-1].predict(table[own])
+        ratio = np.abs(error) / np.exp(left_out)
         kind = situation(rows.table, rows.names)
         self.scale: dict[int, tuple[float, float]] = {}
         for s in range(len(SITUATIONS)):
             own = ratio[kind == s] if (kind == s).sum() >= 200 else ratio
-            self.scale[s] = float(np.sqrt((own**2).mean())), float(np.quantile(own, self.config.coverage))
+            level = min(1.0, self.config.coverage * (1 + 1 / len(own)))
+            self.scale[s] = float(np.sqrt((own**2).mean())), float(np.quantile(own, level))
 
     def _log_size(self, table: Float) -> Float:
-        size: Float = self.spread.predict(_tame(table))
+        size: Float = np.mean([m.predict(table[:, self.used]) for m in self.spreads], axis=0)
         return size
 
     def predict(self, table: Float) -> tuple[Float, Float, Float]:
         """Correction, standard deviation of its error, half width of the interval; each (n,), m3 m-3."""
-        change = np.mean([_mean(m, _tame(table)) for m in self.members], axis=0)
+        change = np.mean([m.predict(table[:, self.used]) for m in self.members], axis=0)
         size = np.exp(self._log_size(table))
         scale = np.array([self.scale[s] for s in range(len(SITUATIONS))])[situation(table, self.names)]
         return change.astype(np.float32), size * scale[:, 0], size * scale[:, 1]
 
 
-def _mean(members: list[Any], table: Float) -> Float:
-    out: Float = np.mean([m.predict(table) for m in members], axis=0)
-    return out
+def _ignored(name: str, ignore: Sequence[str]) -> bool:
+    """Whether a feature of the correction comes from a source that is to be ignored."""
+    if name.startswith(("near_", "far_")):
+        return "neighbours" in ignore
+    return "own" in ignore and name.startswith(("own_", "before_", "after_", "phase_", "kriged"))
 
 
-def _tame(table: Float) -> Float:
-    """Features as the models take them; kept in one place so that fitting and filling cannot differ."""
-    return np.ascontiguousarray(table, np.float32)
+def _fitting(params: Mapping[str, Any], rows: int, share: float) -> dict[str, Any]:
+    """The parameters with a smallest leaf that fits a small table: at most one in `share` of its rows."""
+    return {**params, "min_child": min(params["min_child"], max(1.0, rows / share))}
 
 
 SITUATIONS = (
