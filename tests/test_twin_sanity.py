@@ -6,10 +6,12 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from tssmnet.errors import TssmnetError
 from tssmnet.testing import mock_cube
 from tssmnet.twin import sanity, twin_cube
+from tssmnet.twin.orbits import cycle_day, overpass_masks
 
 RNG = np.random.default_rng(3)
 
@@ -71,6 +73,41 @@ def test_statistics_of_a_cube_have_one_value_for_each_tolerance():
     cube = mock_cube(days=400, pixels=10)
     found = sanity.statistics(cube)
     assert set(sanity.TOLERANCES) <= set(found.index)
+
+
+def test_revisit_peaks_at_the_repeat_of_the_orbit():
+    seen = np.zeros((80, 2))
+    seen[(np.arange(80) % 8 != 0) & (np.arange(80) % 8 != 3)] = np.nan
+    found = sanity.revisit(seen, range(1, 9))
+    assert found[8] == 1
+    assert found[[3, 5]].to_numpy() == pytest.approx(0.5, abs=0.05)
+    assert found[[1, 2, 4, 6, 7]].max() == 0
+
+
+def test_halves_share_the_pixels_west_and_east():
+    cube = mock_cube(days=20, pixels=9)
+    west, east = sanity.halves(cube)
+    assert west.sizes["pixel"] + east.sizes["pixel"] == 9
+    assert west.lon.max() <= east.lon.min()
+
+
+def test_descriptor_distance_is_zero_for_the_same_and_one_for_the_disjoint():
+    low = xr.Dataset({"Mean": ("pixel", RNG.random(50)), "Std": ("pixel", np.full(50, np.nan))})
+    assert sanity.descriptor_distances(low, low)["Mean"] == 0
+    assert sanity.descriptor_distances(low, low + 2)["Mean"] == 1
+    assert np.isnan(sanity.descriptor_distances(low, low)["Std"])
+
+
+def test_orbit_agreement_knows_the_date_of_a_record_made_with_the_same_orbit():
+    lat, lon = (a.ravel() for a in np.meshgrid(np.arange(25.0, 29, 0.25), np.arange(67.0, 73, 0.25)))
+    masks = overpass_masks(lon, lat)
+    days = {}
+    for date in ("2020-01-01", "2020-01-04"):
+        seen = [masks[name][cycle_day(np.datetime64(date))] for name in ("am", "pm")]
+        days[date] = tuple(np.concatenate([values[s] for s in seen]) for values in (lat, lon))
+    found = sanity.orbit_agreement(days)
+    assert found[0] == 1
+    assert found[1:].max() < 0.9
 
 
 def test_a_cube_without_rain_is_refused():
@@ -147,3 +184,21 @@ def test_the_orbit_falls_where_a_genuine_smap_granule_has_it():
         seen = (values[np.ix_(rows, columns)] > -90).ravel()
         # The granule's day in the repeat cycle is day 0: its date is not in the file.
         assert (masks[name][0] == seen).mean() > 0.94
+
+
+@pytest.mark.mirror
+def test_the_orbit_tells_the_dates_of_genuine_swaths_it_was_not_set_by():
+    """A week of SPL3SMP_E, five years after the epoch: which cells were seen by none, one or both overpasses."""
+    from tssmnet.data import DataUnavailableError, path_of
+
+    days = {}
+    try:
+        for date in (f"2020-01-0{d}" for d in range(1, 8)):
+            path = path_of("smap-l3e-9km", f"smap-l3e-9km/Pakistan_9km_smap/Pakistan_9km_smap_{date}.nc")
+            with h5py.File(path) as file:
+                days[date] = (file["latitude"][:], file["longitude"][:])
+    except DataUnavailableError as missing:
+        pytest.skip(str(missing))
+    found = sanity.orbit_agreement(days)
+    assert found[0] > 0.95
+    assert found[1:].max() < 0.7

@@ -6,7 +6,7 @@ takes a cube.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -252,6 +252,71 @@ def compare(real: pd.Series, twin: pd.Series) -> pd.DataFrame:
     table["within"] = within.where(table["tolerance"].notna(), None)
     table["why"] = [TOLERANCES[n].why if n in TOLERANCES else "" for n in table.index]
     return table
+
+
+def revisit(ssm: Float, lags: Sequence[int]) -> pd.Series:
+    """Share of the observed days after which, `lag` days later, the pixel is observed again; index the lags."""
+    seen = ~np.isnan(ssm)
+    return pd.Series({lag: float(seen[lag:][seen[:-lag]].mean()) for lag in lags})
+
+
+def halves(cube: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+    """The western and the eastern half of a cube's pixels: how far two real records are apart."""
+    pixels = to_pixels(cube)
+    west = pixels["lon"].values <= np.median(pixels["lon"].values)
+    return pixels.isel(pixel=np.nonzero(west)[0]), pixels.isel(pixel=np.nonzero(~west)[0])
+
+
+def descriptor_distances(first: xr.Dataset, second: xr.Dataset) -> pd.Series:
+    """Kolmogorov-Smirnov distance of each variable's values: 0 for one distribution, 1 where they do not overlap.
+
+    Parameters
+    ----------
+    first, second
+        As `tssmnet.temporal_descriptors` gives them.
+
+    Returns
+    -------
+    pandas.Series
+        Index the variables of `first`; NaN where a side has no value.
+    """
+    from scipy.stats import ks_2samp
+
+    out = {}
+    for name in first.data_vars:
+        a, b = (d[name].values[np.isfinite(d[name].values)] for d in (first, second))
+        out[str(name)] = float(ks_2samp(a, b).statistic) if len(a) and len(b) else float("nan")
+    return pd.Series(out)
+
+
+def orbit_agreement(days: Mapping[str, tuple[Float, Float]]) -> pd.Series:
+    """How well the orbit simulator tells which cells a dated record holds.
+
+    Parameters
+    ----------
+    days
+        ISO date to the latitudes and longitudes of the cells that have a value on it; a cell that both overpasses of
+        the day saw stands there twice, so the simulator has to tell 0, 1 and 2 apart.
+
+    Returns
+    -------
+    pandas.Series
+        Share of cells and days told right, over all cells of the record; index 0 is the right date, 1 to 7 are the
+        other days of the repeat cycle, as if the date were wrong by so many days.
+    """
+    from tssmnet.twin.orbits import REPEAT_DAYS, cycle_day, overpass_masks
+
+    rows = {date: np.round(np.stack(place, 1).astype(float), 3) for date, place in days.items()}
+    cells = np.unique(np.concatenate(list(rows.values())), axis=0)
+    masks = overpass_masks(cells[:, 1], cells[:, 0])
+    told = masks["am"].astype(int) + masks["pm"]
+    right = np.zeros(REPEAT_DAYS)
+    for date, places in rows.items():
+        _, index = np.unique(np.concatenate([cells, places]), axis=0, return_inverse=True)
+        count = np.bincount(index.ravel()[len(cells) :], minlength=len(cells))
+        for wrong in range(REPEAT_DAYS):
+            right[wrong] += (told[(cycle_day(np.datetime64(date)) + wrong) % REPEAT_DAYS] == count).mean()
+    return pd.Series(right / len(rows), index=pd.RangeIndex(REPEAT_DAYS, name="days off"))
 
 
 def columnwise_correlation(x: Float, y: Float, smallest: int) -> Float:
