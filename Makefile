@@ -1,13 +1,13 @@
 # make book   the book in _build/html          make test    every test
 # Both make the virtual environment first and install from requirements.lock; nothing else is asked of you.
-# make book PROFILE=conus ARGS="-p seed=1"     parameters are refused by name if no page declares them
+# make book PROFILE=conus ARGS="-p seed=1"     another profile; parameters are refused by name if no page declares them
 # make evaluate                                the full-size runs behind results/ (under 2 hours on 2 cores)
 
 SHELL    := /bin/sh
 PYTHON   ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3 python,$(if $(shell command -v $(p)),$(p))))
 VENV     ?= .venv
 BIN      := $(VENV)/bin
-PROFILE  ?= conus
+PROFILE  ?= twin
 ARGS     ?=
 LOCK_SUM := $(shell $(PYTHON) -c "import hashlib; print(hashlib.sha256(open('requirements.lock','rb').read()).hexdigest()[:16])")
 STAMP    := $(VENV)/.installed-$(LOCK_SUM)

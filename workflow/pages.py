@@ -15,7 +15,7 @@ from workflow import notebooks
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "book"
 BUILD = ROOT / "_build"
-DEFAULT_PROFILE = "conus"
+DEFAULT_PROFILE = "twin"
 
 
 @dataclass(frozen=True)

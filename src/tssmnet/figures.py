@@ -52,6 +52,17 @@ def pretty_units(units: str) -> str:
     return raised.replace(" ", "\N{NO-BREAK SPACE}")
 
 
+def place_name(lat: float, lon: float) -> str:
+    """A place in degrees as a reader has it.
+
+    Examples
+    --------
+    >>> place_name(35.04, -101.26)
+    '35.0° N, 101.3° W'
+    """
+    return f"{abs(lat):.1f}° {'N' if lat >= 0 else 'S'}, {abs(lon):.1f}° {'E' if lon >= 0 else 'W'}"
+
+
 QUANTITIES: Mapping[str, Quantity] = {
     "ssm": Quantity(f"soil moisture ({_SM})", "YlGnBu", 0.02, 0.5),
     "difference": Quantity(f"difference ({_SM})", "PuOr", -0.1, 0.1, symmetric=True),
