@@ -166,7 +166,7 @@ def write_vegetation(folder: Path, day: np.datetime64) -> list[Path]:
 
             values = placed(h, v, 1200, "i2", -3000, stored)
             layers[f"1 km 16 days {name}"] = (values, {"_FillValue": -3000, "scale_factor": 10000.0})
-        quality = placed(h, v, 1200, "i1", -1, lambda s: rng.choice(np.array([0, 0, 0, 1, 3], "i1"), s))
+        quality = placed(h, v, 1200, "i1", -1, lambda s, rng=rng: rng.choice(np.array([0, 0, 0, 1, 3], "i1"), s))
         layers["1 km 16 days pixel reliability"] = (quality, {"_FillValue": -1})
         paths.append(write_tile(folder / modis_name("MOD13A2", day, h, v), "MOD13A2", day, h, v, layers))
     return paths
@@ -251,7 +251,11 @@ def write_cci(folder: Path, day: np.datetime64) -> Path:
     flag = np.where(sm < 0, 127, 0).astype("i1")
     dims = ("time", "lat", "lon")
     image = xr.Dataset(
-        {"sm": (dims, sm), "sm_uncertainty": (dims, np.where(sm < 0, -9999.0, 0.03).astype("f4")), "flag": (dims, flag)},
+        {
+            "sm": (dims, sm),
+            "sm_uncertainty": (dims, np.where(sm < 0, -9999.0, 0.03).astype("f4")),
+            "flag": (dims, flag),
+        },
         {"time": [int((day - np.datetime64("1970-01-01")).astype(int))], "lat": lat, "lon": lon},
         {"title": "ESA CCI Surface Soil Moisture COMBINED active+passive Product", "product_version": "09.1"},
     )

@@ -13,6 +13,7 @@ from tssmnet.errors import TssmnetError, require_known
 SOURCES: Mapping[str, Mapping[str, str]] = {
     "twin": dict.fromkeys(("cube", "truth", "observations", "stations", "esa_cci"), "tssmnet.sources.twin:twin_part"),
     "conus": {"cube": "tssmnet.sources.conus:conus_cube"},
+    "china": dict.fromkeys(("cube", "stations", "esa_cci"), "tssmnet.sources.china:china_part"),
 }
 """Profile to its parts, and to the function (``module:function``) that gives each. A function that gives several takes
 ``part``."""

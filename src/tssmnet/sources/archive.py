@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -262,7 +263,9 @@ def _search_cmr(dataset: DataSet, settings: Settings, where: str) -> list[Granul
     if service["collection"] != "SPL3SMP_E":
         query = query.bounding_box(*settings.bounds)
         tiles = {f".h{h:02d}v{v:02d}." for h, v in sinusoidal_tiles(settings.bounds)}
-    found = [_of_umm(g) for g in query.get_all()]
+    with warnings.catch_warnings():  # it warns of its own next version, once per granule
+        warnings.simplefilter("ignore", FutureWarning)
+        found = [_of_umm(g) for g in query.get_all()]
     return [g for g in found if g and (tiles is None or any(t in g.name for t in tiles))]
 
 
@@ -571,19 +574,13 @@ def cut_smap(path: Path, bounds: Bounds) -> Path:
 def _cut_raster(granule: Granule, target: Path, bounds: Bounds) -> None:
     """Read the window of a remote cloud-optimised GeoTIFF, block by block, into a file of its own."""
     import rasterio
-    from rasterio.windows import from_bounds
 
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     west, south, east, north = bounds
     try:
         with rasterio.Env(**GDAL_OPTIONS), rasterio.open(f"/vsicurl/{granule.url}") as source:
-            wanted = from_bounds(west - RIM, south - RIM, east + RIM, north + RIM, source.transform)
-            window = (
-                wanted.round_offsets("floor")
-                .round_lengths("ceil")
-                .intersection(rasterio.windows.Window(0, 0, source.width, source.height))
-            )
+            window = _window_of(source, (west - RIM, south - RIM, east + RIM, north + RIM))
             profile = source.profile | {"driver": "GTiff", "width": int(window.width), "height": int(window.height)}
             profile |= {
                 "transform": source.window_transform(window),
@@ -602,6 +599,18 @@ def _cut_raster(granule: Granule, target: Path, bounds: Bounds) -> None:
         part.unlink(missing_ok=True)
         raise DownloadError(f"{granule.url} cannot be read by ranges: {error}") from error
     os.replace(part, target)
+
+
+def _window_of(source: Any, bounds: Bounds) -> Any:
+    """Whole pixels of a raster in degrees that touch the bounds."""
+    from rasterio.windows import Window
+
+    t, (west, south, east, north) = source.transform, bounds
+    left, right = max(int((west - t.c) // t.a), 0), min(int(-((t.c - east) // t.a)), source.width)
+    top, bottom = max(int((north - t.f) // t.e), 0), min(int(-((t.f - south) // t.e)), source.height)
+    if right <= left or bottom <= top:
+        raise SourceError(f"{source.name.removeprefix('/vsicurl/')} holds nothing of {bounds}")
+    return Window(left, top, right - left, bottom - top)
 
 
 # ------------------------------------------------------------------------------------------------------------ by hand

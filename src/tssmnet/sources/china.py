@@ -528,6 +528,11 @@ def _refresh_statics(out: Path, work: Path, has: frozenset[str], keys: Mapping[s
 # -------------------------------------------------------------------------------------------------------- the profile
 
 
+def china_part(part: str = "cube", archive: str | None = None) -> xr.Dataset:
+    """One part of the profile: ``"cube"``, ``"stations"`` or ``"esa_cci"``; see the function of each."""
+    return PARTS[require_known(part, PARTS, "part of the profile china")](archive)
+
+
 def china_cube(archive: str | None = None, build: bool = True) -> xr.Dataset:
     """The cube of the profile `china`, brought up to date with what the archive holds; lazy.
 
@@ -646,3 +651,11 @@ def _cci_day(path: Path, bounds: Bounds) -> xr.Dataset:
         "lon": ("x", day.x.values, {"units": "degrees_east"}),
     }
     return xr.Dataset(fields, coords, {"title": "ESA CCI soil moisture"})
+
+
+PARTS: Mapping[str, Callable[[str | None], xr.Dataset]] = {
+    "cube": china_cube,
+    "stations": china_stations,
+    "esa_cci": china_esa_cci,
+}
+"""What the profile has, and what gives it."""

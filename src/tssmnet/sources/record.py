@@ -219,7 +219,7 @@ def _create(template: xr.Dataset, out: Path, days: np.ndarray, size: int, space_
 
     def empty(field: xr.DataArray) -> xr.Variable:
         shape = (len(days), *field.shape[1:])
-        values = da.full(shape, np.nan, np.float32, chunks=(size, *field.shape[1:]))
+        values = da.full(shape, np.nan, dtype=np.float32, chunks=(size, *field.shape[1:]))
         return xr.Variable(field.dims, values, field.attrs)
 
     time = xr.Variable("time", days.astype("datetime64[ns]"), {"standard_name": "time"})
