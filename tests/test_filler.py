@@ -13,7 +13,9 @@ from tssmnet.testing import mock_cube
 SMALL = {
     "folds": 2,
     "thirds": 2,
-    "network": None,
+    "networks": (),
+    "final": (),
+    "corrector": (),
     "forward": {"rounds": 40, "rate": 0.15, "depth": 5, "min_child": 5.0},
     "boosting": {"rounds": 40, "rate": 0.15, "depth": 4, "min_child": 5.0},
     "spread": {"rounds": 20, "rate": 0.2, "depth": 3, "min_child": 5.0},

@@ -41,9 +41,13 @@ from tssmnet.samples import Features
 
 Float = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+Networks = tuple[Mapping[str, Any], ...]
 
 FEW = 30
 """Own observations below which a pixel's statistics are not trusted and the blind forward model stands in."""
+
+FAR_DAYS = (30, 60)
+"""Days from the pixel's nearest observation from which, and at which wholly, evidence about the first value ends."""
 
 FREEZING_K = 273.15
 
@@ -71,8 +75,9 @@ class FillerConfig:
         Most training rows of the correction, over all masks.
     forward, boosting, spread
         Parameters of the gradient boosting of the forward models, of the correction, and of the size of its errors.
-    network, corrector
-        Parameters of TsSMNet in the forward models and in the correction; None leaves it out.
+    networks, final, corrector
+        Parameters of each TsSMNet in the forward models of the folds, in those of the whole record (which serve days
+        far from any observation and pixels without), and in the correction; none leaves it out.
     network_rows
         Training rows below which TsSMNet is left out: it would only add noise.
     kernel
@@ -89,8 +94,9 @@ class FillerConfig:
     forward: Mapping[str, Any] = field(default_factory=lambda: _boosting(rounds=300, rate=0.08, columns=0.4))
     boosting: Mapping[str, Any] = field(default_factory=lambda: _boosting(rounds=350, rate=0.06, columns=0.3))
     spread: Mapping[str, Any] = field(default_factory=lambda: _boosting(rounds=120, rate=0.08, columns=0.3, depth=5))
-    network: Mapping[str, Any] | None = field(default_factory=lambda: {"epochs": 5, "patience": 0})
-    corrector: Mapping[str, Any] | None = field(default_factory=lambda: {"epochs": 4, "patience": 0})
+    networks: Networks = ({"epochs": 5, "patience": 0},)
+    final: Networks = ({"epochs": 12, "patience": 0}, {"epochs": 12, "patience": 0})
+    corrector: Networks = ({"epochs": 4, "patience": 0},)
     network_rows: int = 20_000
     kernel: Kernel = field(default_factory=Kernel)
     coverage: float = 0.9
@@ -192,48 +198,54 @@ def _forward(
 ) -> tuple[Float, Float]:
     """Predictions (time, pixel) of the forward model blind to the pixel and of the one that knows it, out of fold.
 
-    Days without an observation are predicted by the models of all folds; so are, blindly, those of a pixel with next
-    to none.
+    Days without an observation are predicted by the models of all folds. Where no evidence will correct them, far from
+    any observation or in a pixel with next to none, a model of the whole record predicts: there its better mean counts.
     """
     by_pixel = _pixel_folds(observed, config.folds, seed)
     by_block = _block_folds(observed.shape, config.folds, seed)
     jobs = [(False, by_pixel, k) for k in range(config.folds)] + [(True, by_block, k) for k in range(config.folds)]
     sums = {statistics: np.zeros((2, *observed.shape), np.float32) for statistics in (False, True)}
-    free = {False: ~observed & (observed.sum(0) < FEW), True: ~observed}
+    lonely = np.broadcast_to(observed.sum(0) < FEW, observed.shape) & ~observed
+    far = (distance_to_observation(observed) > FAR_DAYS[0]) & ~lonely
     for statistics, fold, k in bar(jobs, "forward models", progress=progress):
         training = observed & (fold != k)
         if not training.any():
             continue
-        wanted = (fold == k) | free[statistics]
+        wanted = (fold == k) | (~observed & ~far if statistics else np.zeros_like(observed))
         own = _with_statistics(features, ssm, training) if statistics else features
-        first = _first_values(own, ssm, training, wanted, config, device, seed + k)
+        first = _first_values(own, ssm, training, wanted, config, config.networks, device, seed + k)
         sums[statistics][:, wanted] += np.stack([first, np.ones_like(first)])
     blind, known = (np.divide(total, np.maximum(count, 1)) for total, count in (sums[False], sums[True]))
+    for values, wanted, own in ((blind, lonely, features), (known, far, _with_statistics(features, ssm, observed))):
+        if wanted.any() and observed.any():
+            values[wanted] = _first_values(own, ssm, observed, wanted, config, config.final, device, seed)
     return blind.astype(np.float32), known.astype(np.float32)
 
 
 def _first_values(
-    features: Features, ssm: Float, training: Mask, wanted: Mask, config: FillerConfig, device: str, seed: int
+    features: Features,
+    ssm: Float,
+    training: Mask,
+    wanted: Mask,
+    config: FillerConfig,
+    networks: Networks,
+    device: str,
+    seed: int,
 ) -> Float:
     """Fit boosting and, with samples enough, TsSMNet on `training`; the mean of what they say at `wanted`."""
-    members = _pair(config.forward, config.network, config, int(training.sum()), device, seed)
+    members = _members(config.forward, networks, config, int(training.sum()), device, seed)
     samples, places = features.where(training), features.where(wanted)
     out: Float = np.mean([m.fit(samples, ssm[training]).predict(places) for m in members], axis=0)
     return out
 
 
-def _pair(
-    boosting: Mapping[str, Any],
-    network: Mapping[str, Any] | None,
-    config: FillerConfig,
-    rows: int,
-    device: str,
-    seed: int,
+def _members(
+    boosting: Mapping[str, Any], networks: Networks, config: FillerConfig, rows: int, device: str, seed: int
 ) -> list[Any]:
     """Boosting and, if there are training rows enough, TsSMNet: their mean is better than either."""
     members = [make_model("xgboost", seed=seed, **_fitting(boosting, rows, 1000))]
-    if network is not None and rows >= config.network_rows:
-        members.append(make_model("tssmnet", seed=seed, device=device, **network))
+    if rows >= config.network_rows:
+        members += [make_model("tssmnet", seed=seed + i, device=device, **n) for i, n in enumerate(networks)]
     return members
 
 
@@ -286,8 +298,7 @@ def draws(case: Case, seed: int) -> Iterator[tuple[str, Mask, Record]]:
             yield "pixels", case.observed & (chosen == n), _where(chosen == n, blind, record)
         yield "few", _all_but_few(case.observed, chosen == 2, rng), _where(chosen == 2, blind, record)
     if days >= 60:
-        for after in (True, False):
-            yield "ahead", *_one_side(case, after, seed)
+        yield "ahead", *_one_side(case, seed)
 
 
 def _where(chosen: NDArray[np.bool_], first: Record, second: Record) -> Record:
@@ -301,16 +312,18 @@ def _all_but_few(observed: Mask, chosen: NDArray[np.bool_], rng: np.random.Gener
     return observed & ~kept & chosen
 
 
-def _one_side(case: Case, after: bool, seed: int) -> tuple[Mask, Record]:
-    """Hide the last (or first) 40 % of the observed days, with a forward model that has not seen them either."""
-    seen = np.flatnonzero(case.observed.any(1))
-    date = seen[int(len(seen) * (0.6 if after else 0.4))]
-    day = np.arange(len(case.observed))[:, None]
-    gone = (day >= date) if after else (day < date)
+def _one_side(case: Case, seed: int) -> tuple[Mask, Record]:
+    """Hide the last 40 % of the observed days, with a forward model that has not seen them either.
+
+    Most of them are out of reach of any evidence, so they teach the size of the errors, not the correction.
+    """
+    config, seen = case.config, np.flatnonzero(case.observed.any(1))
+    gone = np.arange(len(case.observed))[:, None] >= seen[int(len(seen) * 0.6)]
     training, wanted = case.observed & ~gone, np.broadcast_to(gone, case.observed.shape)
     known = case.record.known.copy()
     own = _with_statistics(case.features, case.record.ssm, training)
-    known[wanted] = _first_values(own, case.record.ssm, training, wanted, case.config, case.device, seed)
+    networks = config.networks
+    known[wanted] = _first_values(own, case.record.ssm, training, wanted, config, networks, case.device, seed)
     return case.observed & gone, replace(case.record, known=known)
 
 
@@ -369,17 +382,20 @@ class Correction:
         self.used = [i for i, n in enumerate(rows.names) if not _ignored(n, self.config.ignore)]
         part = _pixel_folds(case.observed, self.config.thirds, self.seed)[rows.time, rows.pixel]
         table, target = rows.table[:, self.used], rows.target - rows.first
+        fade = evidence(rows.table, rows.names)
         self.members: list[Any] = []
         left_out = np.zeros_like(target)
         if len(np.unique(part)) < 2:
             part = np.arange(len(part)) % self.config.thirds
         for k in bar(np.unique(part), "correction", progress=progress):
             own = part == k
-            members = _pair(
+            members = _members(
                 self.config.boosting, self.config.corrector, self.config, len(own), self.device, self.seed + int(k)
             )
-            self.members += [m.fit(table[~own], target[~own]) for m in members]
-            left_out[own] = np.mean([m.predict(table[own]) for m in members], axis=0)
+            taught = ~own & (fade > 0.5)
+            if taught.any():
+                self.members += [m.fit(table[taught], target[taught]) for m in members]
+                left_out[own] = fade[own] * np.mean([m.predict(table[own]) for m in members], axis=0)
         self._fit_spread(rows, target - left_out, part)
         return self
 
@@ -407,7 +423,10 @@ class Correction:
 
     def predict(self, table: Float) -> tuple[Float, Float, Float]:
         """Correction, standard deviation of its error, half width of the interval; each (n,), m3 m-3."""
-        change = np.mean([m.predict(table[:, self.used]) for m in self.members], axis=0)
+        change = np.zeros(len(table), np.float32)
+        if self.members:
+            change = np.mean([m.predict(table[:, self.used]) for m in self.members], axis=0)
+        change = change * evidence(table, self.names)
         size = np.exp(self._log_size(table))
         scale = np.array([self.scale[s] for s in range(len(SITUATIONS))])[situation(table, self.names)]
         return change.astype(np.float32), size * scale[:, 0], size * scale[:, 1]
@@ -423,6 +442,21 @@ def _ignored(name: str, ignore: Sequence[str]) -> bool:
 def _fitting(params: Mapping[str, Any], rows: int, share: float) -> dict[str, Any]:
     """The parameters with a smallest leaf that fits a small table: at most one in `share` of its rows."""
     return {**params, "min_child": min(params["min_child"], max(1.0, rows / share))}
+
+
+def evidence(table: Float, names: Sequence[str]) -> Float:
+    """How far a day is within reach of an observation that can correct its first value, 0 to 1.
+
+    Learned corrections do not carry over time: errors of one season are common to all pixels, so what pixels left out
+    confirm, the next season contradicts. Within `FAR_DAYS` of an own observation, beside neighbours observed on the
+    days around, or where a few own observations tell the pixel's offset, there is evidence.
+    """
+    column = {n: table[:, names.index(n)] for n in ("own_count", "before_1_days", "after_1_days", "far_weight")}
+    nearest = np.fmin(column["before_1_days"], column["after_1_days"])
+    own = np.clip((FAR_DAYS[1] - np.nan_to_num(nearest, nan=np.inf)) / (FAR_DAYS[1] - FAR_DAYS[0]), 0, 1)
+    few = (column["own_count"] > 0) & (column["own_count"] < FEW)
+    out: Float = np.maximum(np.where(few, 1, own), np.clip(2 * column["far_weight"], 0, 1)).astype(np.float32)
+    return out
 
 
 SITUATIONS = (
