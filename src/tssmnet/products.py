@@ -79,16 +79,12 @@ def product_params(epochs: int = 0, rounds: int = 0, trees: int = 0) -> dict[str
     Examples
     --------
     >>> product_params(epochs=3, trees=10)["tssmnet"], product_params(epochs=3, trees=10)["rf"]
-    ({'epochs': 3}, {'trees': 10})
+    ({'epochs': 3}, {'jobs': 2, 'trees': 10})
     """
-    given = {"network": ("epochs", epochs), "xgboost": ("rounds", rounds), "rf": ("trees", trees)}
-    out = {}
-    for product in PRODUCTS.values():
-        if product.model:
-            key = "network" if MODELS[product.model].kind == "network" else product.model
-            name, value = given[key]
-            out[product.model] = {name: value} if value else {}
-    return out
+    given = {"network": {"epochs": epochs}, "xgboost": {"rounds": rounds}, "rf": {"jobs": 2, "trees": trees}}
+    models = [product.model for product in PRODUCTS.values() if product.model]
+    chosen = {model: given["network" if MODELS[model].kind == "network" else model] for model in models}
+    return {model: {name: value for name, value in params.items() if value} for model, params in chosen.items()}
 
 
 def filled_product(
