@@ -203,3 +203,18 @@ def test_cells_inside_a_coarser_cell_are_averaged_and_the_nearest_serves_elsewhe
 def test_no_common_pair_is_an_error(product):
     with pytest.raises(TssmnetError, match="reference has one"):
         validate.pooled_table(validate.field_sums(np.full((30, 4), np.nan), product))
+
+
+def test_the_mean_of_more_stations_is_nearer_to_their_cell():
+    rng = np.random.default_rng(9)
+    cell = rng.uniform(0.1, 0.4, (40, 2))
+    readings = np.repeat(cell, 10, axis=1) + 0.08 * rng.standard_normal(20)
+    values = xr.DataArray(readings, dims=("time", "station"))
+    table = validate.errors_of_means(values, np.repeat([0, 1], 10), {"truth": cell})
+    assert table["truth"].is_monotonic_decreasing
+    assert table.attrs["cells"] == 2
+
+
+def test_without_a_crowded_cell_there_is_no_curve():
+    values = xr.DataArray(np.full((5, 3), 0.2), dims=("time", "station"))
+    assert validate.errors_of_means(values, np.arange(3), {"truth": np.full((5, 3), 0.2)})["truth"].isna().all()

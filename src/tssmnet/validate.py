@@ -439,6 +439,56 @@ def agreement(first: pd.Series, second: pd.Series) -> float:
     return float(kendalltau(first[both], second[both]).statistic) if len(both) > 1 else float("nan")
 
 
+def errors_of_means(
+    values: xr.DataArray,
+    cells: NDArray[np.int64],
+    fields: Mapping[str, NDArray[Any]],
+    takes: Collection[int] = (1, 2, 4, 8),
+    draws: int = 20,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How the RMSE of a field against stations falls when several stations of one cell are averaged.
+
+    Parameters
+    ----------
+    values
+        `readings`, dims (time, station).
+    cells
+        Cell of each station, as `nearest_pixels` gives it.
+    fields
+        Name to an array (time, pixel) on the same days, m3 m-3.
+    takes
+        How many stations of a cell are averaged; only cells with as many as the largest take part.
+    draws
+        Random choices of stations in each cell.
+    seed
+        Of the choices.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index `takes`, a column for each field: RMSE in m3 m-3, NaN where no cell has that many stations. The attribute
+        ``cells`` says how many took part.
+    """
+    rng = np.random.default_rng([0xCE11, seed])
+    known = values.transpose("time", "station").values
+    numbers, counts = np.unique(cells, return_counts=True)
+    crowded = numbers[counts >= max(takes)]
+    square = {(k, name): [np.nan] for k in takes for name in fields}
+    for cell in crowded:
+        members = np.flatnonzero(cells == cell)
+        for k in takes:
+            for _ in range(draws):
+                mean = known[:, rng.permutation(members)[:k]].mean(1)  # NaN unless all k report
+                if np.isfinite(mean).any():
+                    for name, field in fields.items():
+                        square[k, name].append(float(np.nanmean((field[:, cell] - mean) ** 2)))
+    rows = {k: {n: float(np.sqrt(pd.Series(square[k, n]).mean())) for n in fields} for k in takes}
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("stations")
+    table.attrs["cells"] = len(crowded)
+    return table
+
+
 def on_cells(field: xr.DataArray, like: xr.DataArray | xr.Dataset, degrees: float = 0.25) -> NDArray[np.float32]:
     """A product on the cells of a coarser or finer grid in degrees, for a comparison day by day.
 
