@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from tssmnet.cube import check_cube, dynamic_names, from_pixels, to_pixels
 from tssmnet.errors import TssmnetError, require_known
 from tssmnet.features import FEATURE_SETS, build_features
+from tssmnet.inference import predictor
 from tssmnet.models import MODELS, make_model
 from tssmnet.progress import bar, quiet
-from tssmnet.samples import Features
+from tssmnet.samples import Features, Samples
 
 Float = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -37,6 +38,42 @@ DEFAULT_FEATURES = {"network": "lag+desc", "trees": "lag+desc", "baseline": "bas
 """Feature set of each kind of model when none is asked for: memory decides, so it is in."""
 
 CHUNK_ROWS = 262_144
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How gaps are to be filled: model and its parameters, options of the features, seed, device."""
+
+    model: str
+    features: Mapping[str, Any]
+    params: Mapping[str, Any]
+    seed: int = 0
+    device: str = "auto"
+
+    def make(self) -> Any:
+        """The model, not yet fitted; an unknown parameter is an error."""
+        return make_model(self.model, seed=self.seed, device=self.device, **self.params)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the output says of itself, beside model and seed."""
+        return {"features": dict(self.features), **self.params}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Models ready to predict.
+
+    Parameters
+    ----------
+    own
+        Fitted on all features.
+    plain
+        The same model fitted without descriptors, for pixels that were never observed; None where none is needed.
+    """
+
+    own: Any
+    plain: Any | None = None
 
 
 @dataclass(frozen=True)
@@ -97,19 +134,34 @@ def reconstruct(
     >>> int(filled.ssm.isnull().sum())
     0
     """
+    from tssmnet.store import content_hash
+
     check_cube(cube)
+    progress = not quiet() if progress is None else progress
+    recipe = choose(model, features, params, seed, device)
+    if MODELS[model].kind == "filler":
+        filled = _whole(cube, recipe, progress)
+    else:
+        pixels = to_pixels(cube).load()
+        made = features_of(pixels, recipe)
+        fitted = fit(all_samples(pixels, made), recipe, plain=needs_plain(pixels, made), progress=progress)
+        filled = from_pixels(fill(pixels, made, fitted, progress=progress), cube)
+    return describe(filled, cube, recipe, content_hash(cube))
+
+
+def choose(
+    model: str, features: str | Mapping[str, Any] | None, params: Mapping[str, Any], seed: int, device: str
+) -> Recipe:
+    """A recipe from what the user gave; unknown names are refused before any work is done."""
     spec = MODELS[require_known(model, MODELS, "model")]
-    options = {"seed": seed, "device": device, "progress": not quiet() if progress is None else progress}
     if spec.kind == "filler":  # takes the cube itself, so there are no features to choose
         if features is not None:
             raise TssmnetError(f"model {model!r} chooses its own features; leave `features` out")
-        filled = _whole(cube, spec.where, {**spec.defaults, **params}, options)
-        chosen: Mapping[str, Any] = {}
-    else:
-        chosen = _feature_options(DEFAULT_FEATURES[spec.kind] if features is None else features)
-        pixels = to_pixels(cube).load()
-        filled = from_pixels(_assemble(pixels, _by_samples(pixels, model, chosen, params, options)), cube)
-    return _describe(filled, cube, model, {"features": dict(chosen), **params}, seed)
+        return Recipe(model, {}, params, seed, device)
+    chosen = _feature_options(DEFAULT_FEATURES[spec.kind] if features is None else features)
+    recipe = Recipe(model, chosen, params, seed, device)
+    recipe.make()
+    return recipe
 
 
 def _feature_options(features: str | Mapping[str, Any]) -> Mapping[str, Any]:
@@ -120,33 +172,53 @@ def _feature_options(features: str | Mapping[str, Any]) -> Mapping[str, Any]:
     return features
 
 
-def _whole(cube: xr.Dataset, where: str, params: Mapping[str, Any], options: Mapping[str, Any]) -> xr.Dataset:
+def _whole(cube: xr.Dataset, recipe: Recipe, progress: bool) -> xr.Dataset:
     """A model that fills whole cubes: ``module:function`` called with the cube."""
-    module, _, name = where.partition(":")
-    filled: xr.Dataset = getattr(import_module(module), name)(cube, **options, **params)
+    spec = MODELS[recipe.model]
+    module, _, name = spec.where.partition(":")
+    options = {"seed": recipe.seed, "device": recipe.device, "progress": progress}
+    filled: xr.Dataset = getattr(import_module(module), name)(cube, **options, **{**spec.defaults, **recipe.params})
     return filled
 
 
-def _by_samples(
-    pixels: xr.Dataset,
-    model: str,
-    chosen: Mapping[str, Any],
-    params: Mapping[str, Any],
-    options: Mapping[str, Any],
-) -> Prediction:
-    """Fit on every observation, predict every pixel-day the predictors allow."""
+def features_of(pixels: xr.Dataset, recipe: Recipe) -> Features:
+    """Features of every pixel-day of a cube in (time, pixel) form; none for a baseline, which looks at none."""
+    if MODELS[recipe.model].kind == "baseline":
+        days, n = pixels.sizes["time"], pixels.sizes["pixel"]
+        return Features(np.empty((days, n, 0), np.float32), np.empty((n, 0), np.float32), (), ())
+    return build_features(pixels, np.isfinite(pixels["ssm"].values), **recipe.features)
+
+
+def all_samples(pixels: xr.Dataset, features: Features) -> tuple[Samples, Float]:
+    """Every observation as a training sample, with its target in m3 m-3."""
     record = pixels["ssm"].values
     observed = np.isfinite(record)
-    features = build_features(pixels, observed, **chosen)
-    wanted = predictable(pixels)
-    seen = np.broadcast_to(observed.any(0), observed.shape)
-    if "descriptor" not in features.groups.values() or not (wanted & ~seen).any():
-        return _fit_predict(features, record, observed, wanted, model, params, options)
-    plain = features.select([n for n in features.names if features.groups.get(n) != "descriptor"])
-    own = _fit_predict(features, record, observed, wanted & seen, model, params, options)
-    others = _fit_predict(plain, record, observed, wanted & ~seen, model, params, options)
-    std = None if own.std is None or others.std is None else np.where(seen, own.std, others.std)
-    return Prediction(np.where(seen, own.mean, others.mean), std)
+    return features.where(observed), record[observed].astype(np.float32)
+
+
+def needs_plain(pixels: xr.Dataset, features: Features) -> bool:
+    """Whether there are descriptors, and a pixel without them that is to be filled."""
+    unseen = ~np.isfinite(pixels["ssm"].values).any(0)
+    described = "descriptor" in features.groups.values()
+    return bool(described and unseen.any() and predictable(pixels.isel(pixel=unseen)).any())
+
+
+def fit(training: tuple[Samples, Float], recipe: Recipe, *, plain: bool, progress: bool, **options: Any) -> Fitted:
+    """Fit on training samples; if `plain`, also a second model without descriptors. `options` go to the model's fit."""
+    X, y = training
+    own = recipe.make().fit(X, y, progress=progress, **options)
+    if not plain:
+        return Fitted(own)
+    bare = Samples(without_descriptors(X.features), X.time, X.pixel)
+    return Fitted(own, recipe.make().fit(bare, y, progress=progress, **options))
+
+
+def without_descriptors(features: Features) -> Features:
+    """The same features but the descriptors; the dynamic array is shared, not copied."""
+    kept = [i for i, n in enumerate(features.static_names) if features.groups.get(n) != "descriptor"]
+    names = tuple(features.static_names[i] for i in kept)
+    groups = {n: g for n, g in features.groups.items() if g != "descriptor"}
+    return Features(features.dynamic, features.static[:, kept], features.dynamic_names, names, groups)
 
 
 def predictable(pixels: xr.Dataset) -> Mask:
@@ -158,25 +230,42 @@ def predictable(pixels: xr.Dataset) -> Mask:
     return np.asarray(np.logical_or.reduce(present))
 
 
-def _fit_predict(
-    features: Features,
-    record: NDArray[Any],
-    observed: Mask,
-    wanted: Mask,
-    model: str,
-    params: Mapping[str, Any],
-    options: Mapping[str, Any],
-) -> Prediction:
-    fitted = make_model(model, seed=options["seed"], device=options["device"], **params)
-    fitted.fit(features.where(observed), record[observed].astype(np.float32), progress=options["progress"])
-    spread = getattr(fitted, "predict_std", None)
-    mean = np.full(observed.shape, np.nan, np.float32)
+def fill(pixels: xr.Dataset, features: Features, fitted: Fitted, *, progress: bool = False) -> xr.Dataset:
+    """Predict every pixel-day that the predictors allow, and put observations and predictions together.
+
+    Parameters
+    ----------
+    pixels
+        A cube, or a block of pixels of one, in (time, pixel) form and in memory.
+    features
+        Of these pixels.
+    fitted
+        Of the whole cube.
+
+    Returns
+    -------
+    xarray.Dataset
+        On (time, pixel): ``ssm``, ``ssm_model``, ``source``, and ``ssm_std`` if the model gives one.
+    """
+    wanted = predictable(pixels)
+    if fitted.plain is None:
+        return _assemble(pixels, _predict(fitted.own, features, wanted, progress))
+    seen = np.broadcast_to(np.isfinite(pixels["ssm"].values).any(0), wanted.shape)
+    own = _predict(fitted.own, features, wanted & seen, progress)
+    others = _predict(fitted.plain, without_descriptors(features), wanted & ~seen, progress)
+    std = None if own.std is None or others.std is None else np.where(seen, own.std, others.std)
+    return _assemble(pixels, Prediction(np.where(seen, own.mean, others.mean), std))
+
+
+def _predict(model: Any, features: Features, wanted: Mask, progress: bool) -> Prediction:
+    predict, spread = predictor(model), getattr(model, "predict_std", None)
+    mean = np.full(wanted.shape, np.nan, np.float32)
     std = None if spread is None else mean.copy()
     samples = features.where(wanted)
     starts = range(0, len(samples), CHUNK_ROWS)
-    for start in bar(starts, "predicting", progress=options["progress"]):
+    for start in bar(starts, "predicting", progress=progress):
         rows = samples.take(np.arange(start, min(start + CHUNK_ROWS, len(samples))))
-        mean[rows.time, rows.pixel] = np.clip(fitted.predict(rows), 0, 1)
+        mean[rows.time, rows.pixel] = np.clip(predict(rows), 0, 1)
         if std is not None and spread is not None:
             std[rows.time, rows.pixel] = spread(rows)
     return Prediction(mean, std)
@@ -227,12 +316,13 @@ VARIABLE_ATTRS: dict[str, dict[str, Any]] = {
 """CF attributes of what is written; those a variable has already are kept, but for ``ssm``."""
 
 
-def _describe(filled: xr.Dataset, cube: xr.Dataset, model: str, params: Mapping[str, Any], seed: int) -> xr.Dataset:
-    """Add the CF attributes and the account of how it was made."""
+def describe(filled: xr.Dataset, cube: xr.Dataset, recipe: Recipe, input_sha256: str) -> xr.Dataset:
+    """Add the CF attributes and the account of how it was made; values are not looked at."""
     from tssmnet import __version__
     from tssmnet.provenance import commit, library_hashes
     from tssmnet.store import content_hash
 
+    model, seed, params = recipe.model, recipe.seed, recipe.settings
     cells = cube["ssm"].attrs.get("cell_methods", "area: mean")
     for name in VARIABLE_ATTRS:
         if name in filled.variables:
@@ -252,9 +342,9 @@ def _describe(filled: xr.Dataset, cube: xr.Dataset, model: str, params: Mapping[
         "tssmnet_commit": commit()[0] + (" with local changes" if commit()[1] else ""),
         "tssmnet_library_sha256": content_hash(library_hashes(["tssmnet.reconstruct"])),
         "tssmnet_model": model,
-        "tssmnet_parameters": json.dumps(dict(params), sort_keys=True, default=str),
+        "tssmnet_parameters": json.dumps(params, sort_keys=True, default=str),
         "tssmnet_seed": int(seed),
-        "tssmnet_input_sha256": content_hash(cube),
+        "tssmnet_input_sha256": input_sha256,
     }
     return filled
 
