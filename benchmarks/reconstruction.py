@@ -1,0 +1,422 @@
+"""Speed and memory of filling a cube of China's size with TsSMNet, streamed from zarr to zarr.
+
+    python benchmarks/reconstruction.py            writes results/benchmark-reconstruction.json
+    python benchmarks/reconstruction.py --quick    small cubes, prints only
+
+The cubes are synthetic: random but plausible forcing with the twin's number of predictors, and soil moisture that
+follows from rain. Each is filled in a fresh process, so that its peak memory is its own: one year of 118,000 pixels,
+and fewer pixels over 120, 365 and 730 days for the slope of memory against days; over pixels; over worker processes.
+China is filled with the default settings; for the others the fit is short, and its time is told apart in all.
+
+Beside it, in one process: the loop that most people write, pandas features and predictions pixel by pixel, on the same
+pixels as ours; and the floors, bytes over the memory bandwidth and operations over the arithmetic peak, both measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+RESULT = Path(__file__).resolve().parents[1] / "results" / "benchmark-reconstruction.json"
+CHINA = (118_000, 365)  # pixels at 9 km, days of a year
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+SHORT = {"rows": 100_000, "epochs": 2, "patience": 0}
+"""A short fit, for all but China: there it is that of the defaults."""
+REPEATS = 5
+
+FORCING = {  # name: (unit, mean, spread of the season, of the day)
+    "air_temperature": ("K", 285.0, 12.0, 2.0),
+    "lst": ("K", 288.0, 14.0, 3.0),
+    "ndvi": ("1", 0.4, 0.2, 0.02),
+    "evi": ("1", 0.3, 0.15, 0.02),
+    "tvdi": ("1", 0.5, 0.1, 0.1),
+    "radiation": ("W m-2", 200.0, 80.0, 30.0),
+    "albedo": ("1", 0.2, 0.05, 0.01),
+}
+CONSTANTS = ("elevation", "slope", "clay", "sand", "bulk_density", "organic_carbon")
+
+
+# -- the cubes -------------------------------------------------------------------------------------------------------
+
+
+def write_cube(path: Path, pixels: int, days: int, step: int = 4096, seed: int = 0) -> None:
+    """A synthetic cube as zarr, a block of `step` pixels after another, all days of a block at once."""
+    import pandas as pd
+    import zarr
+
+    rng = np.random.default_rng(seed)
+    time_axis = pd.date_range("2016-01-01", periods=days)
+    constants = {n: ("pixel", rng.random(pixels, np.float32), {"units": "1", "long_name": n}) for n in CONSTANTS}
+    classes = {"flag_values": np.arange(1, 7, dtype="i1"), "flag_meanings": "forest shrub grass crop bare city"}
+    constants["landcover"] = ("pixel", rng.integers(1, 7, pixels).astype("i1"), classes | {"long_name": "land cover"})
+    coords = {
+        "time": time_axis,
+        "lat": ("pixel", rng.uniform(20, 52, pixels)),
+        "lon": ("pixel", rng.uniform(75, 132, pixels)),
+    }
+    about = {"title": "Random but plausible forcing, for timing only", "synthetic": "true"}
+    xr.Dataset(constants, coords, about).to_zarr(path, mode="w", consolidated=False, zarr_format=3)
+    group = zarr.open_group(path, mode="a")
+    units = {"ssm": "m3 m-3", "precipitation": "mm d-1"} | {n: v[0] for n, v in FORCING.items()}
+    for name, unit in units.items():
+        group.create_array(
+            name,
+            shape=(days, pixels),
+            chunks=(min(days, 365), step),
+            dtype="f4",
+            fill_value=np.nan,
+            dimension_names=("time", "pixel"),
+            attributes={"units": unit, "long_name": name, "_FillValue": "AAAAAAAA+H8="},
+        )
+    for first in range(0, pixels, step):
+        values = block(min(step, pixels - first), days, seed + first)
+        for name, array in values.items():
+            target: Any = group[name]
+            target[:, first : first + array.shape[1]] = array
+
+
+def block(pixels: int, days: int, seed: int) -> dict[str, NDArray[np.float32]]:
+    """Values (day, pixel) of a block: rain, seasons with noise, soil that rain wets, observed on 40 % of the days."""
+    from scipy.signal import lfilter
+
+    rng = np.random.default_rng(seed)
+    shape = (days, pixels)
+    season = np.sin(2 * np.pi * (np.arange(days) - 110) / 365.25).astype("f4")[:, None]
+
+    def noise() -> NDArray[np.float32]:
+        return rng.standard_normal(shape, np.float32)
+
+    rain = rng.exponential(8, shape).astype("f4") * (rng.random(shape, np.float32) < 0.2)
+    out = {n: mean + spread * season + day * noise() for n, (_, mean, spread, day) in FORCING.items()}
+    wet = lfilter([1], [1, -0.9], rain, axis=0).astype("f4")
+    ssm = np.clip(0.1 + 0.003 * wet + 0.015 * noise(), 0.02, 0.6)
+    ssm[rng.random(shape, np.float32) > 0.4] = np.nan
+    return {"ssm": ssm, "precipitation": rain, **{n: v.astype("f4") for n, v in out.items()}}
+
+
+# -- one filling, in a process of its own ----------------------------------------------------------------------------
+
+
+def fill_once(path: str, out: str, workers: int, options: dict[str, Any]) -> dict[str, Any]:
+    """Fill the cube at `path` in this process (or on `workers` others) and tell seconds, rows and peak memory."""
+    from tssmnet import stream
+
+    before = peak_memory_gb()
+    marks: dict[str, float] = {}
+    for name in ("_prepare", "_run", "_place"):
+        _clock(stream, name, marks)
+    start, spent = time.perf_counter(), time.process_time()
+    if workers > 1:
+        from distributed import Client, LocalCluster
+
+        with LocalCluster(workers, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster):
+            stream.reconstruct_file(path, out, "tssmnet", progress=False, **options)
+            peak = peak_memory_gb()
+    else:
+        stream.reconstruct_file(path, out, "tssmnet", progress=False, **options)
+        peak = peak_memory_gb()
+    cube = xr.open_zarr(path, consolidated=False)
+    rows = cube["ssm"].size
+    return {
+        "pixels": cube.sizes["pixel"],
+        "days": cube.sizes["time"],
+        "workers": workers,
+        "fit": options or "defaults",
+        "seconds": time.perf_counter() - start,
+        "processor_seconds": time.process_time() - spent,
+        "seconds_to_prepare_and_fit": marks["_prepare"],
+        "seconds_to_fill": marks["_run"],
+        "rows_per_s": rows / marks["_run"],
+        "peak_memory_gb": peak,
+        "memory_before_gb": before,
+        "output_gb": sum(p.stat().st_size for p in Path(out).rglob("*") if p.is_file()) / 1e9,
+    }
+
+
+def _clock(module: Any, name: str, marks: dict[str, float]) -> None:
+    """Let a function of a module leave the seconds it took in `marks`."""
+    work = getattr(module, name)
+
+    def timed(*arguments: Any) -> Any:
+        start = time.perf_counter()
+        result = work(*arguments)
+        marks[name] = time.perf_counter() - start
+        return result
+
+    setattr(module, name, timed)
+
+
+def peak_memory_gb() -> float:
+    """Most memory this process held, GB. On Linux from the process table: what getrusage tells began in the parent."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(x for x in status.read_text(encoding="utf-8").splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024 / 1e9
+    from tssmnet.provenance import memory_gb
+
+    return memory_gb()[0]
+
+
+def measured(pixels: int, days: int, workers: int = 1, options: dict[str, Any] = SHORT) -> dict[str, Any]:
+    """`fill_once` of a new cube in a fresh process; the cube is gone afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, out = Path(folder) / "cube.zarr", Path(folder) / "out.zarr"
+        write_cube(path, pixels, days, step=min(4096, max(256, pixels // 8)))
+        size = sum(p.stat().st_size for p in path.rglob("*") if p.is_file()) / 1e9
+        command = [sys.executable, __file__, "--fill", str(path), str(out), str(workers), json.dumps(options)]
+        told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    return {**told, "input_gb": size}
+
+
+# -- the peer --------------------------------------------------------------------------------------------------------
+
+
+def peer(quick: bool) -> dict[str, Any]:
+    """The pandas loop and ours on the same pixels of a year, with one fitted network, in this process."""
+    from tssmnet.reconstruct import all_samples, choose, features_of, fill, fit
+    from tssmnet.stream import to_pixels
+
+    pixels = 60 if quick else 300
+    with tempfile.TemporaryDirectory() as folder:
+        write_cube(Path(folder) / "cube.zarr", pixels, 365, step=pixels)
+        cube = xr.open_zarr(Path(folder) / "cube.zarr", consolidated=False).load()
+    recipe = choose("tssmnet", "lag+desc", {"epochs": 2, "patience": 0}, 0, "cpu")
+    ready = to_pixels(cube)
+    features = features_of(ready, recipe)
+    fitted = fit(all_samples(ready, features), recipe, plain=False, progress=False)
+    few = ready.isel(pixel=slice(0, 6 if quick else 20))
+    found: list[Any] = []
+
+    def ours() -> None:
+        found[:] = [fill(ready, features_of(ready, recipe), fitted)]
+
+    ours_seconds = _median(ours, 3 if quick else REPEATS)
+    made: list[Any] = []
+
+    def theirs() -> None:
+        made[:] = [pandas_loop(few, fitted.own)]
+
+    theirs_seconds = _median(theirs, 3 if quick else REPEATS)
+    rows, few_rows = ready["ssm"].size, few["ssm"].size
+    difference = np.abs(made[0] - found[0]["ssm_model"].values[:, : few.sizes["pixel"]]).max()
+    return {
+        "rows_per_s": rows / ours_seconds,
+        "pandas_rows_per_s": few_rows / theirs_seconds,
+        "ratio": (rows / ours_seconds) / (few_rows / theirs_seconds),
+        "largest_difference": float(difference),
+        "features": len(features.names),
+    }
+
+
+def pandas_loop(pixels: xr.Dataset, model: Any) -> NDArray[np.float32]:
+    """The same features by pandas, pixel by pixel, and the same network asked for each pixel; shape (time, pixel).
+
+    Descriptors come from this library: with a peer's the loop would take its seconds a pixel on top (see the benchmark
+    of the descriptors).
+    """
+    import pandas as pd
+
+    from tssmnet.descriptors import NAMES, describe_series
+    from tssmnet.features import RAIN_DECAYS, RAIN_LAGS, RAIN_SUMS, STATE_MEANS
+
+    columns = []
+    for i in range(pixels.sizes["pixel"]):
+        frame = pixels.isel(pixel=i).to_dataframe()
+        made = {}
+        for name in ("precipitation", *FORCING):
+            series = frame[name].astype("f8")
+            made[name] = series
+            if name != "precipitation":
+                made |= {f"{name}_mean_{w}d": series.rolling(w, min_periods=1).mean() for w in STATE_MEANS}
+                continue
+            made |= {f"{name}_sum_{w}d": series.rolling(w, min_periods=1).sum() for w in RAIN_SUMS}
+            for decay in RAIN_DECAYS:
+                state, index = 0.0, []
+                for rain in series:
+                    state = rain + decay * state
+                    index.append(state)
+                made[f"{name}_api_{decay:g}"] = pd.Series(index, frame.index)
+            made |= {f"{name}_lag_{k}d": series.shift(k) for k in RAIN_LAGS}
+            wet = series >= 1.0
+            made[f"{name}_dry_days"] = (~wet).groupby(wet.cumsum()).cumsum().clip(upper=60).astype("f8")
+        angle = 2 * np.pi * frame.index.dayofyear / 365.25
+        made["season_sin"], made["season_cos"] = (
+            pd.Series(np.sin(angle), frame.index),
+            pd.Series(np.cos(angle), frame.index),
+        )
+        made |= {n: frame[n] for n in (*CONSTANTS, "lat", "lon")}
+        labels = str(pixels["landcover"].attrs["flag_meanings"]).split()
+        made |= {f"landcover={n}": (frame["landcover"] == v).astype("f8") for v, n in enumerate(labels, 1)}
+        described = describe_series(frame["ssm"].to_numpy())
+        made |= {n: pd.Series(described[j], frame.index) for j, n in enumerate(NAMES)}
+        table = pd.DataFrame(made)[model.names_]
+        columns.append(np.clip(model.predict(table), 0, 1))
+    return np.stack(columns, axis=1)
+
+
+def _median(work: Callable[[], Any], repeats: int) -> float:
+    times = []
+    for _ in range(repeats):
+        start = time.process_time()
+        work()
+        times.append(time.process_time() - start)
+    return statistics.median(times)
+
+
+# -- floors and where the time goes ----------------------------------------------------------------------------------
+
+
+def operations_per_row(net: Any, features: int) -> float:
+    """Multiplications and additions of one prediction, in the products of its layers."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(torch.zeros(64, features))
+    return counter.get_total_flops() / 64
+
+
+def floors(quick: bool) -> dict[str, float]:
+    """What one core would allow, and how long the parts of a prediction take, in microseconds a row."""
+    import torch
+
+    from tssmnet.features import build_features
+    from tssmnet.inference import predictor
+    from tssmnet.models import make_model
+
+    torch.set_num_threads(1)
+    pixels = 200 if quick else 1000
+    with tempfile.TemporaryDirectory() as folder:
+        write_cube(Path(folder) / "cube.zarr", pixels, 365, step=pixels)
+        cube = xr.open_zarr(Path(folder) / "cube.zarr", consolidated=False).load()
+    observed = np.isfinite(cube["ssm"].values)
+    rows = observed.size
+    repeats = 3 if quick else REPEATS
+    features = build_features(cube, observed, memory=True, descriptors="full")
+    everything = features.where(np.ones_like(observed))
+    model = make_model("tssmnet", device="cpu", epochs=1, patience=0)
+    few = np.flatnonzero(observed.ravel())[:20_000]
+    model.fit(everything.take(few), cube["ssm"].values.ravel()[few])
+    quickly = predictor(model)
+    build = _median(lambda: build_features(cube, observed, memory=True, descriptors="full"), repeats)
+    predict = _median(lambda: quickly(everything), repeats)
+    plain = _median(lambda: model.predict(everything), repeats)
+    source = np.ones(32 * 2**20)
+    target = np.empty_like(source)
+    bandwidth = 2 * source.nbytes / _median(lambda: np.copyto(target, source), repeats)
+    a = torch.randn(2048, 2048)
+    peak = 2 * 2048**3 / _median(lambda: a @ a, repeats)
+    operations = operations_per_row(model.net_, len(features.names))
+    touched = 4 * (2 * len(features.names) + 2 * (1 + len(FORCING)) + 3)  # features written and read, input, output
+    return {
+        "bandwidth_gb_per_s_per_core": bandwidth / 1e9,
+        "float32_gflops_per_core": peak / 1e9,
+        "operations_per_row": operations,
+        "bytes_per_row": touched,
+        "features": len(features.names),
+        "us_features_per_row": 1e6 * build / rows,
+        "us_predict_per_row": 1e6 * predict / rows,
+        "us_plain_predict_per_row": 1e6 * plain / rows,
+        "us_floor_bytes": 1e6 * touched / bandwidth,
+        "us_floor_operations": 1e6 * operations / peak,
+        "share_of_arithmetic_peak": operations / peak / (predict / rows),
+    }
+
+
+# -- report ----------------------------------------------------------------------------------------------------------
+
+
+def scaling(quick: bool) -> dict[str, list[dict[str, Any]]]:
+    """Fillings over days, over pixels and over worker processes."""
+    pixels = 300 if quick else 8_000
+    lengths = (120, 365) if quick else (120, 365, 730, 1460)
+    counts = (150, 300) if quick else (2_000, 8_000, 32_000)
+    workers = () if quick else sorted({1, CORES})
+    return {
+        "days": [measured(pixels, days) for days in lengths],
+        "pixels": [measured(n, 365) for n in counts],
+        "workers": [measured(pixels, 365, n) for n in workers],
+    }
+
+
+def report(result: dict[str, Any]) -> str:
+    """The tables as text."""
+    line = "{pixels:>9,} pixels x {days:>4} days, {workers} workers: {seconds:7.1f} s ("
+    line += "{seconds_to_prepare_and_fit:.1f} to prepare and fit), {rows_per_s:>9,.0f} rows/s, "
+    line += "{peak_memory_gb:.2f} GB at most"
+    rows = [*result["china"], *(r for axis in result["scaling"].values() for r in axis)]
+    beside = result["peer"]
+    lines = [line.format(**r) for r in rows]
+    lines.append(
+        f"one core: {beside['rows_per_s']:,.0f} rows/s, pandas and predict {beside['pandas_rows_per_s']:,.0f} rows/s: "
+        f"{beside['ratio']:.1f} times; largest difference {beside['largest_difference']:.1e} m3 m-3"
+    )
+    lines += [f"{k:<32}{v:>14.3f}" for k, v in result["floor"].items()]
+    lines.append(f"memory against days: {result['memory_gb_per_year']:+.3f} GB a year")
+    return "\n".join(lines)
+
+
+def memory_slope(rows: list[dict[str, Any]]) -> float:
+    """GB more of peak memory for each year of record, by least squares."""
+    days, peak = ([r[k] for r in rows] for k in ("days", "peak_memory_gb"))
+    return float(np.polyfit(np.array(days) / 365.25, peak, 1)[0])
+
+
+def write(result: dict[str, Any], path: Path) -> None:
+    """The result file with its stamp, moved into place whole."""
+    from importlib.metadata import version
+
+    from tssmnet.provenance import stamp
+
+    versions = {n: version(n) for n in ("numpy", "torch", "xarray", "dask", "zarr", "pandas")}
+    what = "Speed and memory of filling synthetic cubes of China's size with TsSMNet, beside a pandas-and-predict loop"
+    command = "python benchmarks/reconstruction.py"
+    head = stamp(what, ["tssmnet.stream"], command=command, versions=versions, cores=CORES)
+    path.parent.mkdir(exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps({"stamp": head, **result}, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def main() -> None:
+    """Run, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small; prints, and writes nothing unless --out is given")
+    parser.add_argument("--out", type=Path, help=f"result file (default: results/{RESULT.name})")
+    parser.add_argument("--fill", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--seven-years", action="store_true", help="also all of China over 2,557 days (an hour)")
+    given = parser.parse_args()
+    if given.fill:
+        path, out, workers, options = given.fill
+        print(json.dumps(fill_once(path, out, int(workers), json.loads(options))))
+        return
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    sizes = [(500, 120)] if given.quick else [CHINA] + [(CHINA[0], 2557)] * given.seven_years
+    result: dict[str, Any] = {
+        "load_at_start": load,
+        "china": [measured(*size, options=SHORT if given.quick else {}) for size in sizes],
+        "scaling": scaling(given.quick),
+        "floor": floors(given.quick),
+        "peer": peer(given.quick),
+    }
+    result["memory_gb_per_year"] = memory_slope(result["scaling"]["days"])
+    print(report(result))
+    if given.out or not given.quick:
+        write(result, given.out or RESULT)
+
+
+if __name__ == "__main__":
+    main()
