@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from tssmnet.cli import main
+from tssmnet.cube import write_dataset
 from tssmnet.filler import SITUATIONS, FillerConfig, draws, prepare, situation
 from tssmnet.gaps import simulate_gaps
 from tssmnet.models import make_model
@@ -144,6 +146,16 @@ def test_an_unknown_setting_is_named_with_its_nearest_neighbour(cube):
 def test_the_filler_is_in_the_table_of_models_but_is_no_sample_model():
     with pytest.raises(Exception, match="filler"):
         make_model("filler")
+
+
+def test_without_any_option_the_command_fills_with_the_filler_and_its_error_bars(tmp_path):
+    write_dataset(mock_cube(days=31, pixels=6, seed=1), tmp_path / "cube.nc")
+    assert main(["reconstruct", str(tmp_path / "cube.nc"), str(tmp_path / "filled.nc")]) == 0
+    with xr.open_dataset(tmp_path / "filled.nc") as out:
+        assert not out.ssm.isnull().any()
+        assert (out.ssm_lower <= out.ssm_model).all()
+        assert (out.ssm_model <= out.ssm_upper).all()
+        assert {"ssm_std", "days_to_observation", "km_to_observation"} <= set(out)
 
 
 def test_a_source_of_information_can_be_left_out_to_see_what_it_is_worth(cube):

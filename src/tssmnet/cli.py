@@ -132,7 +132,7 @@ def _add_reconstruct(commands: argparse._SubParsersAction[argparse.ArgumentParse
     command = commands.add_parser("reconstruct", help="fill the gaps of a cube")
     command.add_argument("cube", metavar="CUBE", help="cube to fill, .zarr or .nc")
     command.add_argument("out", metavar="OUT", help="where the gap-free cube goes, .zarr or .nc")
-    command.add_argument("--model", default="tssmnet", help="name of a model (default: %(default)s)")
+    command.add_argument("--model", default="filler", help="name of a model (default: %(default)s)")
     command.add_argument(
         "--features", help="feature set: base, lag, base+desc, lag+desc, ... (default: what suits the model)"
     )

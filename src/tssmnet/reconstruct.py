@@ -86,7 +86,7 @@ class Prediction:
 
 def reconstruct(
     cube: xr.Dataset,
-    model: str = "tssmnet",
+    model: str = "filler",
     *,
     features: str | Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -101,7 +101,7 @@ def reconstruct(
     cube
         Passes `check_cube`; dims (time, pixel) or (time, y, x).
     model
-        A name of `tssmnet.models.MODELS`.
+        A name of `tssmnet.models.MODELS`; by default the project's own filler, which scores best on every kind of gap.
     features
         A name of `FEATURE_SETS`, or options of `build_features`; by default what suits the model (`DEFAULT_FEATURES`).
     seed
@@ -117,8 +117,9 @@ def reconstruct(
     -------
     xarray.Dataset
         On the cube's dims: ``ssm`` (m3 m-3; observed values bit for bit, the rest filled), ``ssm_model`` (the model
-        everywhere), ``source`` (observed, filled, outside), ``ssm_std`` if the model gives one, CF attributes, and how
-        it was made in attributes ``tssmnet_*``.
+        everywhere), ``source`` (`SOURCE_FLAGS`), ``ssm_std`` if the model gives one, CF attributes, and how it was made
+        in attributes ``tssmnet_*``. The filler also gives ``ssm_lower`` and ``ssm_upper``, a 90 % interval, and
+        ``days_to_observation`` and ``km_to_observation``.
 
     Raises
     ------
