@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from tssmnet.cube import to_pixels
 from tssmnet.errors import TssmnetError, require_known
 from tssmnet.features import FEATURE_SETS, build_features
+from tssmnet.inference import predictor
 from tssmnet.models import MODELS, make_model
 from tssmnet.samples import Features, Samples
 from tssmnet.store import cached_dataset
+from tssmnet.trials import quick_params
 
 Float = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -72,19 +74,17 @@ PRODUCTS: Mapping[str, Product] = MappingProxyType(
 
 
 def product_params(epochs: int = 0, rounds: int = 0, trees: int = 0) -> dict[str, dict[str, int]]:
-    """Model to parameters from the few numbers that a page has; 0 leaves a model at its own default.
+    """Model to parameters of a quick run, see `tssmnet.trials.quick_params`, for the models that make a product.
 
     Pages that give the same numbers, seed and `samples` share the stored products.
 
     Examples
     --------
-    >>> product_params(epochs=3, trees=10)["tssmnet"], product_params(epochs=3, trees=10)["rf"]
-    ({'epochs': 3}, {'jobs': 2, 'trees': 10})
+    >>> list(product_params(epochs=3))
+    ['rf', 'xgboost', 'transformer', 'resautonet', 'tssmnet']
     """
-    given = {"network": {"epochs": epochs}, "xgboost": {"rounds": rounds}, "rf": {"jobs": 2, "trees": trees}}
-    models = [product.model for product in PRODUCTS.values() if product.model]
-    chosen = {model: given["network" if MODELS[model].kind == "network" else model] for model in models}
-    return {model: {name: value for name, value in params.items() if value} for model, params in chosen.items()}
+    quick = quick_params(epochs, rounds, trees)
+    return {product.model: quick[product.model] for product in PRODUCTS.values() if product.model}
 
 
 def filled_product(
@@ -225,14 +225,14 @@ def predict_blocks(fitted: Any, features: Features, pixels: Mask, out: Float) ->
 
     A pixel-day on which every predictor of the day is missing stays NaN; season alone is no predictor.
     """
-    chosen = np.flatnonzero(pixels)
+    chosen, predict = np.flatnonzero(pixels), predictor(fitted)
     daily = [i for i, n in enumerate(features.dynamic_names) if features.groups.get(n) != "season"]
     for days in _blocks(features.shape[0], max(1, CHUNK_ROWS // len(chosen))):
         time, pixel = (axis.ravel() for axis in np.meshgrid(days, chosen, indexing="ij"))
         if daily:
             known = np.isfinite(features.dynamic[time, pixel][:, daily]).any(1)
             time, pixel = time[known], pixel[known]
-        out[time, pixel] = np.clip(fitted.predict(features.at(time, pixel)), 0, 1)
+        out[time, pixel] = np.clip(predict(features.at(time, pixel)), 0, 1)
 
 
 def _blocks(count: int, size: int) -> Iterable[NDArray[np.int64]]:

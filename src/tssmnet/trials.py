@@ -50,6 +50,30 @@ TABLE_3: tuple[Configuration, ...] = (
 """The rows of the paper's Table 3, in its order."""
 
 
+QUICK_BATCH = 256
+"""Samples per step of a quick run: few epochs over few samples make steps enough only where the batches are small."""
+
+
+def quick_params(epochs: int = 0, rounds: int = 0, trees: int = 0) -> dict[str, dict[str, int]]:
+    """Model to parameters of a quick run, from the few numbers that a page has; 0 leaves a model at its own defaults.
+
+    Pages that give the same numbers share what is stored.
+
+    Examples
+    --------
+    >>> quick_params(epochs=3, trees=10)["tssmnet"], quick_params(epochs=3, trees=10)["rf"]
+    ({'epochs': 3, 'batch': 256}, {'jobs': 2, 'trees': 10})
+    """
+    out: dict[str, dict[str, int]] = {
+        name: {"epochs": epochs, "batch": QUICK_BATCH} if epochs else {}
+        for name, spec in MODELS.items()
+        if spec.kind == "network"
+    }
+    out["rf"] = {"jobs": 2, "trees": trees} if trees else {"jobs": 2}
+    out["xgboost"] = {"rounds": rounds} if rounds else {}
+    return out
+
+
 @dataclass(frozen=True)
 class Fitted:
     """What a trial leaves behind: the model and the data it saw.
