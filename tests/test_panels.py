@@ -63,7 +63,9 @@ def test_causes_are_stacked_to_the_whole():
     months = np.array(["2016-01", "2016-02"], "datetime64[M]")
     share = {"observed": np.array([0.3, 0.6]), "frost": np.array([0.7, 0.4])}
     fig = panels.cause_bars(months, share, {"observed": "0.8", "frost": "0.2"})
-    assert max(p.get_y() + p.get_height() for p in fig.axes[0].patches) == pytest.approx(1.0)
+    bars = fig.axes[0].patches
+    assert max(p.get_y() + p.get_height() for p in bars) == pytest.approx(1.0)
+    assert {round(p.get_width()) for p in bars} == {28}  # days
 
 
 def test_errors_are_drawn_a_panel_for_each_score():

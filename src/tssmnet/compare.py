@@ -13,10 +13,10 @@ from tssmnet.validate import agreement, ranking
 
 PRODUCT_COLOURS = {
     "smap": "#D55E00",
-    "rf": "#56B4E9",
+    "rf": "#E69F00",
     "xgboost": "#009E73",
     "transformer": "#CC79A7",
-    "resautonet": "#E69F00",
+    "resautonet": "#56B4E9",
     "tssmnet": "#0072B2",
     "truth": "#000000",
     "station": "#999999",

@@ -183,7 +183,9 @@ def cause_bars(months: NDArray[Any], share: Mapping[str, NDArray[Any]], colours:
         fig, ax = plt.subplots(figsize=(7.6, 2.9), layout="constrained")
         base = np.zeros(len(months))
         for name, values in share.items():
-            ax.bar(months, values, width=28, bottom=base, label=name, color=colours[name])
+            # a bar's width counts in the unit of its dates
+            first = months.astype("datetime64[D]")
+            ax.bar(first, values, width=28, align="edge", bottom=base, label=name, color=colours[name])
             base = base + values
         ax.set(ylabel="share of cells and days", ylim=(0, 1))
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True)
