@@ -36,7 +36,7 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
         raise OSError("timed out")
 
     monkeypatch.setattr(distributed, "Client", refuse)
-    with pytest.raises(ClusterError, match="tcp://127.0.0.1:1.*timed out"), open_cluster("tcp://127.0.0.1:1"):
+    with pytest.raises(ClusterError, match=r"tcp://127.0.0.1:1.*timed out"), open_cluster("tcp://127.0.0.1:1"):
         pass
 
 

@@ -133,7 +133,7 @@ def test_what_is_not_there_is_an_error_unless_it_is_given_up(origin, tmp_path):
     part = tmp_path / "archive"
     part.mkdir()
     (part / "smap-l3-enhanced").symlink_to(origin / "smap-l3-enhanced")
-    with pytest.raises(SourceError, match="lacks modis-lst.*tssmnet data fetch china.*without"):
+    with pytest.raises(SourceError, match=r"lacks modis-lst.*tssmnet data fetch china.*without"):
         china.build_cube(part, settings())
     lacking = ("modis-lst", "modis-vegetation", *china.STATICS)
     china.build_cube(part, settings(without=lacking, last="2020-05-10"))
@@ -155,7 +155,7 @@ def test_from_the_archives_to_the_filled_map_with_nothing_changed_but_the_addres
     planned = archive.plan("china")
     counts = {i.dataset.name: len(i.granules) for i in planned.items if i.granules}
     assert counts["smap-l3-enhanced"] == DAYS
-    assert (counts["modis-lst"], counts["modis-vegetation"], counts["modis-landcover"]) == (20, 10, 2)
+    assert (counts["modis-lst"], counts["modis-vegetation"], counts["modis-landcover"]) == (20, 8, 2)
     assert counts["copernicus-dem"] == 2  # of four: the others do not touch the window
     assert "NASA Earthdata" in str(planned)
     assert "to be had by hand" in str(planned)
@@ -215,14 +215,14 @@ def test_one_bad_granule_is_listed_and_the_rest_comes_and_a_later_run_gets_it(se
 
 def test_without_an_account_nothing_is_fetched_and_the_remedy_is_told(few, tmp_path, monkeypatch):
     monkeypatch.delenv("EARTHDATA_TOKEN")
-    with pytest.raises(archive.AccountError, match="netrc.*urs.earthdata.nasa.gov"):
+    with pytest.raises(archive.AccountError, match=r"netrc.*urs.earthdata.nasa.gov"):
         archive.fetch("modis-lst", few, tmp_path, progress=False)
     assert not list(tmp_path.rglob("*.hdf*"))
 
 
 def test_a_refused_account_is_told_without_its_token(few, tmp_path, monkeypatch):
     monkeypatch.setenv("EARTHDATA_TOKEN", "secret-and-wrong")
-    with pytest.raises(archive.AccountError, match="refuses.*approve") as error:
+    with pytest.raises(archive.AccountError, match=r"refuses.*approve") as error:
         archive.fetch("modis-lst", few, tmp_path, progress=False)
     assert "secret" not in str(error.value)
 
@@ -237,7 +237,7 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_comes(few, tmp_path
 
 def test_a_catalogue_that_cannot_be_asked_or_holds_nothing_is_named(few, tmp_path):
     nowhere = replace(few, services={"cmr": "http://127.0.0.1:1/search/"})
-    with pytest.raises(archive.ServiceError, match="127.0.0.1:1/search/ cannot be asked for MOD11A1"):
+    with pytest.raises(archive.ServiceError, match=r"127.0.0.1:1/search/ cannot be asked for MOD11A1"):
         archive.plan("modis-lst", nowhere, tmp_path)
     with pytest.raises(archive.ServiceError, match="holds nothing of MOD11A1 for 1999-01-01"):
         archive.plan("modis-lst", replace(few, first="1999-01-01", last="1999-01-02"), tmp_path)
@@ -245,7 +245,7 @@ def test_a_catalogue_that_cannot_be_asked_or_holds_nothing_is_named(few, tmp_pat
 
 def test_a_page_of_words_in_place_of_a_granule_is_refused(tmp_path):
     (tmp_path / "a.part").write_bytes(b"<!DOCTYPE html>")
-    with pytest.raises(archive.DamagedFileError, match="is no .hdf file"):
+    with pytest.raises(archive.DamagedFileError, match=r"is no .hdf file"):
         archive.probe(tmp_path / "a.part", "MOD11A1.hdf")
 
 
@@ -350,7 +350,6 @@ def test_a_new_month_leaves_the_chunks_before_its_margin_alone(origin, tmp_path,
     reference = {"reference_first": made.FIRST, "reference_last": "2020-06-09"}
     grown, whole = tmp_path / "grown" / "cube.zarr", tmp_path / "whole" / "cube.zarr"
     china.build_cube(origin, settings(last="2020-06-09", **reference), grown)
-    before = {p: p.stat().st_mtime_ns for p in grown.rglob("c/*") if p.is_file() and "ssm" in str(p)}
     before = {p: p.stat().st_mtime_ns for p in grown.rglob("*") if p.is_file() and f"{os.sep}c{os.sep}" in str(p)}
     report = china.build_cube(origin, settings(**reference), grown)
     touched = {p.relative_to(grown).parts[2] for p, s in before.items() if p.stat().st_mtime_ns != s}

@@ -63,3 +63,71 @@ def _nearest(series: xr.Dataset, lat: float, lon: float) -> tuple[xr.Dataset, fl
     east = np.deg2rad(series.lon.values - lon) * 6371 * np.cos(np.deg2rad(lat))
     distance = np.hypot(north, east)
     return series.isel(pixel=int(distance.argmin())), round(float(distance.min()), 2)
+
+
+def hawaii_cube(quality: str = "retrieved", predictor: bool = True) -> xr.Dataset:
+    """The SMAP cells of Hawaii as a cube to fill.
+
+    Parameters
+    ----------
+    quality
+        Of the SMAP retrievals, as in `smap.read_series`.
+    predictor
+        Whether to give it the one predictor that the genuine files offer on the days without SMAP: the gap-filled ESA
+        CCI product at its pixel nearest to each cell (it ends with 2024). It has SMAP among its own sources, so it is
+        no independent witness; what it adds is what the other sensors saw on the days between.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dims (time, pixel), every day of the SMAP record, the cells that have retrievals: ``ssm``, and ``cci``.
+    """
+    smap = read_series(data.path_of("hawaii-smap", "SMAP_V9_AM_PM/0165.nc"), quality)
+    cube = smap[["ssm"]].isel(pixel=np.flatnonzero(smap.ssm.notnull().values.any(axis=0)))
+    cube.attrs = {"title": "SMAP level 3 over Hawaii, 36 km", "license": "NASA, open; ESA CCI, free with citation"}
+    if not predictor:
+        return cube
+    cci = read_gapfilled_series(data.path_of("hawaii-esa-cci", "ESA_CCI_GAPFILLED_V09_2/0165.nc"))
+    cci = cci.isel(pixel=cci.ssm.notnull().values.any(axis=0))
+    near = [_nearest(cci, float(a), float(b))[0].ssm for a, b in zip(cube.lat, cube.lon, strict=True)]
+    values = np.stack([series.reindex(time=cube.time).values for series in near], axis=1)
+    attrs = {"long_name": "soil moisture of ESA CCI, gap-filled, nearest pixel", "units": "m3 m-3"}
+    return cube.assign(cci=(("time", "pixel"), values, attrs))
+
+
+def fill_hawaii(
+    model: str = "filler", quality: str = "retrieved", predictor: bool = True, hidden: float = 0.0, seed: int = 0
+) -> xr.Dataset:
+    """The SMAP cells of Hawaii, filled.
+
+    Parameters
+    ----------
+    model
+        A name of `tssmnet.models.MODELS`.
+    quality, predictor
+        As in `hawaii_cube`.
+    hidden
+        Share of the days of each cell that is hidden in blocks of 10 to 30 days before filling, to be judged on.
+    seed
+        Of blocks and model.
+
+    Returns
+    -------
+    xarray.Dataset
+        As `tssmnet.reconstruct` gives it, and ``target`` (time, pixel): the observations that were hidden.
+    """
+    from tssmnet.gaps import simulate_gaps
+    from tssmnet.reconstruct import reconstruct
+
+    cube = hawaii_cube(quality, predictor)
+    observed = np.isfinite(cube.ssm.values)
+    away = simulate_gaps(observed, "blocks", seed=seed, fraction=hidden) if hidden else np.zeros_like(observed)
+    target = cube.ssm.where(away).rename("target")
+    filled = reconstruct(cube.assign(ssm=cube.ssm.where(~away)), model, seed=seed, progress=False)
+    return filled.assign(target=target)
+
+
+def station_cell(cube: xr.Dataset, lat: float, lon: float) -> int:
+    """Number of the cell whose centre is nearest to a place."""
+    north, east = cube.lat.values - lat, (cube.lon.values - lon) * np.cos(np.deg2rad(lat))
+    return int(np.hypot(north, east).argmin())

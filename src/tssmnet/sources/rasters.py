@@ -169,7 +169,7 @@ def read_terrain(tiles: Iterable[Path_], geobox: GeoBox) -> xr.Dataset:
             rows, columns = _overlaps(raster, geobox, place)
             if len(_touched(rows)) and len(_touched(columns)):
                 elevation = _read(raster, (slice(0, raster.height), slice(0, raster.width)))
-                for name, values in ({"elevation": elevation} | _slopes(elevation, raster.transform)).items():
+                for name, values in ({"elevation": elevation} | slopes(elevation, raster.transform)).items():
                     _add(sums[name], values, rows, columns, False)
                 used.append(place.name)
     if not used:
@@ -178,7 +178,7 @@ def read_terrain(tiles: Iterable[Path_], geobox: GeoBox) -> xr.Dataset:
     return xr.Dataset(fields, attrs={"source": f"{len(used)} elevation tiles, {used[0]} to {used[-1]}"})
 
 
-def _slopes(elevation: NDArray[np.float32], transform: Any) -> Fields:
+def slopes(elevation: NDArray[np.float32], transform: Any) -> Fields:
     """Slope and aspect of a tile in degrees; NaN next to missing pixels."""
     lat = transform.f + (np.arange(elevation.shape[0]) + 0.5) * transform.e
     width = METRES_PER_DEGREE * transform.a * np.cos(np.deg2rad(lat))[:, None]

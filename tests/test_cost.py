@@ -1,0 +1,25 @@
+"""What the study costs: units counted, seconds measured, nothing that could be negative or left out."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from tssmnet import cost
+from tssmnet.sources.settings import Settings
+
+
+def test_the_work_is_counted_from_period_and_window():
+    day = replace(Settings(), last="2016-01-01")
+    whole, one = cost.disk(Settings()), cost.disk(day)
+    assert whole == 2557 * one
+    assert one == 4 * 11 * 403 * 661
+
+
+def test_each_stage_is_measured_and_says_what_a_kill_keeps(monkeypatch):
+    monkeypatch.setattr(cost, "regridding", lambda rng: 0.1)
+    monkeypatch.setattr(cost, "terrain", lambda rng: 1.0)
+    found = cost.stages(replace(Settings(), last="2016-01-31"))
+    assert [s.unit for s in found][:2] == ["granule", "tile"]
+    assert found[1].units == 31 * 33
+    assert found[1].hours == 31 * 33 * 0.1 / 3600
+    assert all(s.seconds > 0 and np.isfinite(s.hours) and s.resumes for s in found)
