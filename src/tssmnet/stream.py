@@ -31,7 +31,16 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from tssmnet.cube import check_output, dynamic_names, open_cube, placing, space_dims, to_pixels, write_dataset
+from tssmnet.cube import (
+    check_cube,
+    check_output,
+    dynamic_names,
+    open_cube,
+    placing,
+    space_dims,
+    to_pixels,
+    write_dataset,
+)
 from tssmnet.descriptors import NAMES, describe_series
 from tssmnet.errors import TssmnetError
 from tssmnet.features import build_features, screen_descriptors
@@ -128,7 +137,7 @@ def reconstruct_file(
         If the model needs the whole cube in memory and that is too little.
     """
     check_output(out, cube)
-    source = in_order(open_cube(cube))
+    source = _open_checked(Path(cube))
     progress = not quiet() if progress is None else progress
     recipe = choose(model, features, params, seed, device)
     if MODELS[model].kind == "filler":
@@ -230,6 +239,15 @@ def _storage_chunks(cube: xr.Dataset) -> dict[str, int]:
     encoding = cube["ssm"].encoding
     lengths = encoding.get("chunks") or encoding.get("chunksizes") or ()
     return dict(zip(map(str, cube["ssm"].dims), map(int, lengths), strict=False))
+
+
+def _open_checked(path: Path) -> xr.Dataset:
+    """A cube as dask arrays, checked chunk by chunk, also where its file holds each variable in one piece."""
+    cube = open_cube(path, check=False)
+    if path.suffix == ".nc" and max(v.nbytes for v in cube.variables.values()) > BLOCK_BYTES:
+        cube = xr.open_dataset(path, engine="h5netcdf", chunks="auto")
+    check_cube(cube, str(path))
+    return in_order(cube)
 
 
 def _open_lazily(path: Path) -> xr.Dataset:
