@@ -284,8 +284,13 @@ def sums_by_place(reference: ArrayLike, estimate: ArrayLike, place: ArrayLike, p
     both = np.isfinite(x) & np.isfinite(y)
     group = np.broadcast_to(np.asarray(place), x.shape)[both]
     x, y = x[both], y[both]
-    columns = (None, x, y, x * x, y * y, x * y)
-    return np.stack([np.bincount(group, weights=c, minlength=places) for c in columns], axis=-1).astype(np.float64)
+    sums = np.empty((places, 6))
+    sums[:, 0] = np.bincount(group, minlength=places)
+    sums[:, 1] = np.bincount(group, weights=x, minlength=places)
+    sums[:, 2] = np.bincount(group, weights=y, minlength=places)
+    for column, (one, other) in enumerate(((x, x), (y, y), (x, y)), 3):  # one at a time: there may be millions
+        sums[:, column] = np.bincount(group, weights=one * other, minlength=places)
+    return sums
 
 
 def scores_from(sums: Sums) -> dict[str, Any]:
