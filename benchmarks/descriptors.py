@@ -324,7 +324,7 @@ def write(result: dict[str, Any], path: Path) -> None:
     from tssmnet.provenance import stamp
 
     versions = {n: version(n) for n in ("numpy", "numba", "xarray", "dask", "zarr", "tsfresh", "tsfel")}
-    what = "Speed and memory of the 31 temporal descriptors on synthetic series, beside tsfresh and TSFEL"
+    what = "Speed and memory of the 31 temporal descriptors on synthetic series, beside tsfresh and TSFEL."
     command = "python benchmarks/descriptors.py"
     head = stamp(what, ["tssmnet.descriptors"], command=command, versions=versions, cpu=_cpu(), cores=CORES)
     path.parent.mkdir(exist_ok=True)

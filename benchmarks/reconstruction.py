@@ -382,7 +382,7 @@ def write(result: dict[str, Any], path: Path) -> None:
     from tssmnet.provenance import stamp
 
     versions = {n: version(n) for n in ("numpy", "torch", "xarray", "dask", "zarr", "pandas")}
-    what = "Speed and memory of filling synthetic cubes of China's size with TsSMNet, beside a pandas-and-predict loop"
+    what = "Speed and memory of filling synthetic cubes of China's size with TsSMNet, beside a pandas-and-predict loop."
     command = "python benchmarks/reconstruction.py"
     head = stamp(what, ["tssmnet.stream"], command=command, versions=versions, cores=CORES)
     path.parent.mkdir(exist_ok=True)

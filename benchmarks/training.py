@@ -276,7 +276,7 @@ def write(result: dict[str, Any], path: Path) -> None:
     """The result file with its stamp, moved into place whole."""
     from tssmnet.provenance import stamp
 
-    what = "Speed of training TsSMNet on real SMAP samples, beside a plain DataLoader loop, on one thread"
+    what = "Speed of training TsSMNet on real SMAP samples, beside a plain DataLoader loop, on one thread."
     command = "python benchmarks/training.py"
     modules = ["tssmnet.models.training", "tssmnet.models.tssmnet", "tssmnet.features"]
     head = stamp(what, modules, data=["smap-conus"], command=command, torch=torch.__version__)

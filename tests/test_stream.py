@@ -244,3 +244,11 @@ def test_a_cube_without_any_observation_is_refused(tmp_path):
     job = stream._job(source, path, tmp_path / "out.zarr", recipe, 10, SMALL)
     with pytest.raises(TssmnetError, match=r"cube\.zarr: ssm has no observation at all"):
         stream._fit(source, job, survey, False)
+
+
+def test_a_netcdf_file_whose_variables_lie_in_one_piece_is_filled_too(tmp_path, monkeypatch):
+    cube, path = gridded(), tmp_path / "cube.nc"
+    cube.to_netcdf(path, engine="h5netcdf")
+    monkeypatch.setattr(stream, "BLOCK_BYTES", 100)  # so that it is taken for a large one
+    reconstruct_file(path, tmp_path / "out.nc", "linear", block_bytes=SMALL)
+    same_values(tmp_path / "out.nc", in_memory(cube, "linear"))

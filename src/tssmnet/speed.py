@@ -146,7 +146,7 @@ def floor_table(content: Mapping[str, Any]) -> pd.DataFrame:
 def draw_scaling(rows: Mapping[str, Sequence[Mapping[str, float]]], value: str, label: str) -> Any:
     """Small panels, one an axis of scaling: `value` of each row against days, pixels or workers, and a straight line.
 
-    The thin line is what growth in proportion would be from the first point.
+    The thin line is what growth in proportion would be from the first point; over workers or threads, an even split.
     """
     import matplotlib.pyplot as plt
 
@@ -160,8 +160,11 @@ def draw_scaling(rows: Mapping[str, Sequence[Mapping[str, float]]], value: str, 
         for ax, (axis, members) in zip(axes[0], shown.items(), strict=True):
             x, y = ([float(r[key]) for r in members] for key in (axis, value))
             ax.plot(x, y, "o-", color=figures.COLOURS[0])
-            ax.plot(x, [y[0] * v / x[0] for v in x], color="0.6", linewidth=0.7)
+            shared = axis in ("workers", "threads")
+            ax.plot(x, [y[0] * (x[0] / v if shared else v / x[0]) for v in x], color="0.6", linewidth=0.7)
             ax.set(xlabel=axis, ylabel=label if ax is axes[0][0] else "", ylim=(0, 1.15 * max(y)))
+            if shared:
+                ax.set_xticks(x, [f"{v:g}" for v in x])
     return fig
 
 
