@@ -138,7 +138,7 @@ def _add_reconstruct(commands: argparse._SubParsersAction[argparse.ArgumentParse
     )
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    command.add_argument("--rows", type=int, help="training rows at most, drawn over the map (default: a million)")
+    command.add_argument("--rows", type=int, help="training rows at most, drawn over the map (default: half a million)")
     command.add_argument(
         "--scheduler", metavar="NAME", help="processes, threads, or the address of a dask cluster that sees the files"
     )

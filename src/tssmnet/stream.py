@@ -65,7 +65,7 @@ from tssmnet.samples import Features, Samples
 Float = NDArray[np.float32]
 Index = NDArray[np.int64]
 
-ROWS = 1_000_000
+ROWS = 500_000
 """Training rows at most; a cube with fewer observations gives all of them."""
 
 ROWS_PER_PIXEL = 64
