@@ -78,7 +78,7 @@ def stages(settings: Settings, seed: int = 0) -> list[Stage]:
         Stage("MOD11A1 onto the 9 km grid", "tile", days * tiles, tile, True, kept),
         Stage("MOD13A2 onto the 9 km grid", "tile", days / 365.25 * COMPOSITES * tiles * 2, tile, True, kept),
         Stage("MCD12Q1 by majority", "tile", tiles, 4 * tile, False, "each data set"),
-        Stage("slope and aspect", "DEM tile", float(degrees), terrain(rng), False, "each data set"),
+        Stage("slope and aspect", "DEM tile", float(degrees), terrain(rng), True, "each tile"),
         Stage("all-weather LST", "cell-day", cells * days, weather(rng), True, kept),
         Stage("daily NDVI and EVI", "cell-day", 2 * cells * days, vegetation(rng), True, kept),
         Stage("TVDI", "cell-day", cells * days, dryness(rng), True, kept),

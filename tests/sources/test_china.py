@@ -190,6 +190,13 @@ def test_from_the_archives_to_the_filled_map_with_nothing_changed_but_the_addres
     np.testing.assert_array_equal(filled.ssm.values[seen], cube.ssm.values[seen])
 
 
+def test_every_set_that_a_program_gets_names_its_service_and_how_it_is_asked():
+    sets = [s for s in data.select("china") if s.access in ("earthdata", "stac")]
+    assert len(sets) == 11
+    assert all(s.service["name"] in archive._SEARCHES for s in sets)
+    assert {s.service["name"] for s in sets} == set(data.services())
+
+
 # ----------------------------------------------------------------------------------------------------------- fetching
 
 

@@ -192,8 +192,8 @@ def read_modis_day(
 # ----------------------------------------------------------------------------------------------------------- statics
 
 
-def make_static(name: str, archive: Path, settings: Settings) -> xr.Dataset:
-    """The time-invariant predictors of one data set, dims (y, x)."""
+def make_static(name: str, archive: Path, settings: Settings, parts: Path | None = None) -> xr.Dataset:
+    """The time-invariant predictors of one data set, dims (y, x); `parts` is where tiles of terrain are kept."""
     box = ease_geobox()[ease_window(settings.bounds)]
     paths = static_files(name, archive, settings)
     if name == "modis-landcover":
@@ -203,7 +203,7 @@ def make_static(name: str, archive: Path, settings: Settings) -> xr.Dataset:
             raise SourceError("; ".join(day.attrs[REFUSED].values()))
         fields = {"landcover": _as_classes(day["landcover"].values[0], attrs)}
     elif name == "copernicus-dem":
-        terrain = rasters.read_terrain(paths, box)
+        terrain = _terrain(paths, settings.bounds, parts)
         fields = {new: (DATES[1:], terrain[old].values, dict(terrain[old].attrs)) for old, new in TERRAIN.items()}
     else:
         new, layer = SOILS[name]
@@ -215,6 +215,31 @@ def make_static(name: str, archive: Path, settings: Settings) -> xr.Dataset:
         attrs.pop("source", None)
         attrs.pop("source_file", None)
     return with_degrees(xr.Dataset(fields), box)
+
+
+def _terrain(paths: Sequence[Path], bounds: Bounds, parts: Path | None) -> xr.Dataset:
+    """Terrain tile by tile, as dask tasks; tiles that were done before a kill are not done again."""
+    import dask
+
+    box = ease_geobox()[ease_window(bounds)]
+    if parts is None:
+        return rasters.read_terrain(paths, box)
+    parts.mkdir(parents=True, exist_ok=True)
+    made = dask.compute(*[dask.delayed(_terrain_part)(p, bounds, parts) for p in paths])
+    return rasters.terrain_of(((p.name, dict(np.load(m))) for p, m in zip(paths, made, strict=True)), box)
+
+
+def _terrain_part(path: Path, bounds: Bounds, parts: Path) -> Path:
+    """The sums of one tile in a file of their own, named by what they are made of."""
+    out = parts / f"{path.stem}-{_digest(file_mark(path), list(bounds), RECIPE)}.npz"
+    sums: dict[str, Any] = {}
+    if not out.exists():
+        part = out.with_suffix(".part")
+        with open(part, "wb") as f:
+            sums |= rasters.terrain_sums(path, ease_geobox()[ease_window(bounds)])
+            np.savez_compressed(f, allow_pickle=False, **sums)
+        part.replace(out)
+    return out
 
 
 def _as_classes(
@@ -248,7 +273,7 @@ def _write_static(name: str, archive: Path, work: Path, settings: Settings) -> s
     key = _digest([file_mark(p) for p in paths], list(settings.bounds), RECIPE)
     out = work / f"static-{name}.zarr"
     if not out.exists() or open_dataset(out).attrs.get("inputs") != key:
-        write_dataset(make_static(name, archive, settings).assign_attrs(inputs=key), out)
+        write_dataset(make_static(name, archive, settings, work / "terrain").assign_attrs(inputs=key), out)
     return key
 
 

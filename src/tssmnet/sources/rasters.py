@@ -7,7 +7,7 @@ weighted by area on EASE-Grid 2.0, additive over blocks and tiles. Quantities ta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -160,21 +160,43 @@ def read_terrain(tiles: Iterable[Path_], geobox: GeoBox) -> xr.Dataset:
     OffWindowError
         If no tile touches the grid.
     """
+    return terrain_of(((Path(p).name, terrain_sums(p, geobox)) for p in tiles), geobox)
+
+
+def terrain_sums(path: Path_, geobox: GeoBox) -> dict[str, NDArray[np.float64]]:
+    """What one elevation tile adds to the cells of a grid: ``<name> 0`` the area, ``<name> 1`` value times area.
+
+    Empty for a tile that does not touch the grid. Sums of tiles add up, in whatever process they were made.
+    """
     import rasterio
 
-    sums: dict[str, dict[float, NDArray[np.float32]]] = {n: {} for n in TERRAIN}
+    with reading(path, "GeoTIFF") as place, rasterio.open(place) as raster:
+        rows, columns = _overlaps(raster, geobox, place)
+        if not len(_touched(rows)) or not len(_touched(columns)):
+            return {}
+        elevation = _read(raster, (slice(0, raster.height), slice(0, raster.width)))
+        found: dict[str, NDArray[np.float64]] = {}
+        for name, values in ({"elevation": elevation} | slopes(elevation, raster.transform)).items():
+            sums: dict[float, NDArray[Any]] = {}
+            _add(sums, values, rows, columns, False)
+            found |= {f"{name} {int(k)}": np.asarray(v, np.float64) for k, v in sums.items()}
+        return found
+
+
+def terrain_of(tiles: Iterable[tuple[str, Mapping[str, NDArray[np.float64]]]], geobox: GeoBox) -> xr.Dataset:
+    """The terrain of a grid from the (name, sums) of its tiles, as `read_terrain` gives it."""
+    total: dict[str, NDArray[np.float64]] = {}
     used = []
-    for path in tiles:
-        with reading(path, "GeoTIFF") as place, rasterio.open(place) as raster:
-            rows, columns = _overlaps(raster, geobox, place)
-            if len(_touched(rows)) and len(_touched(columns)):
-                elevation = _read(raster, (slice(0, raster.height), slice(0, raster.width)))
-                for name, values in ({"elevation": elevation} | slopes(elevation, raster.transform)).items():
-                    _add(sums[name], values, rows, columns, False)
-                used.append(place.name)
+    for tile, sums in tiles:
+        for key, values in sums.items():
+            total[key] = total[key] + values if key in total else values
+        used += [tile] if sums else []
     if not used:
         raise OffWindowError("no elevation tile touches the region asked for; get the tiles of that region")
-    fields = {n: on_geobox(_mean_or_winner(sums[n], False, 0.0, geobox), geobox, a) for n, a in TERRAIN.items()}
+    fields = {}
+    for name, attrs in TERRAIN.items():
+        both: dict[float, NDArray[Any]] = {k: total[f"{name} {int(k)}"] for k in (0.0, 1.0)}
+        fields[name] = on_geobox(_mean_or_winner(both, False, 0.0, geobox), geobox, attrs)
     return xr.Dataset(fields, attrs={"source": f"{len(used)} elevation tiles, {used[0]} to {used[-1]}"})
 
 
