@@ -122,8 +122,8 @@ def _files(node: Any) -> Iterable[str]:
 def book_pages(default_profile: str = DEFAULT_PROFILE) -> list[Page]:
     """The notebooks among the entries of _toc.yml, each with its profile.
 
-    An entry in a folder named after a profile, ``china/2.1.2-data``, is book/2.1.2-data.ipynb on that profile; any other
-    runs on `default_profile`.
+    An entry in a folder named after a profile, ``china/2.1.2-data``, is book/2.1.2-data.ipynb on that profile; any
+    other runs on `default_profile`.
 
     Raises
     ------
