@@ -264,7 +264,8 @@ def error_dots(table: pd.DataFrame, columns: Mapping[str, str], kinds: Sequence[
                 )
             ax.set(xlabel=label, yticks=place, yticklabels=kinds)
             ax.grid(axis="x", color="0.9")
-            ax.axvline(0, color="0.6", linewidth=0.8)
+            if wide.to_numpy().min(initial=0, where=np.isfinite(wide.to_numpy())) < 0:
+                ax.axvline(0, color="0.6", linewidth=0.8)
         np.atleast_1d(axes)[0].invert_yaxis()
         fig.legend(*np.atleast_1d(axes)[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(titles))
     return fig
