@@ -174,7 +174,9 @@ def test_from_the_archives_to_the_filled_map_with_nothing_changed_but_the_addres
         shutil.copytree(origin / name, place / name)
     assert "1 surface sensors" in archive.placed(data.select("ismn-naqu")[0], place, load_settings(place))
 
-    cube = profile_cube("china")
+    pixels = profile_cube("china")
+    assert (pixels.ssm.dims, pixels.sizes["pixel"]) == (("time", "pixel"), 64)
+    cube = profile_cube("china", layout="grid")
     first = list(cube)[:5]
     assert first == ["ssm", "lst", "ndvi", "evi", "tvdi"]
     xr.testing.assert_equal(cube.load(), open_cube(built)[list(cube)].load())

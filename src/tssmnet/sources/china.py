@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from tssmnet import data, processing
 from tssmnet.cluster import open_cluster
-from tssmnet.cube import open_dataset, write_dataset
+from tssmnet.cube import open_dataset, to_pixels, write_dataset
 from tssmnet.errors import require_known
 from tssmnet.sources import esa_cci, ismn, modis, rasters, smap
 from tssmnet.sources.faults import OffWindowError, SourceError
@@ -68,6 +68,8 @@ SG_WINDOW, SG_ORDER = 7, 2
 TVDI_DEGREES = 8.0
 """Cells of one square of this size share the edges of the triangle, as in the twin."""
 SPACE_CHUNK = 128
+WATER = 17
+"""Of the IGBP classes."""
 OUTSIDE = -1
 """Class of a cell without one: sea, or nothing in the source."""
 WORK = "china-work"
@@ -553,9 +555,23 @@ def _refresh_statics(out: Path, work: Path, has: frozenset[str], keys: Mapping[s
 # -------------------------------------------------------------------------------------------------------- the profile
 
 
-def china_part(part: str = "cube", archive: str | None = None) -> xr.Dataset:
-    """One part of the profile: ``"cube"``, ``"stations"`` or ``"esa_cci"``; see the function of each."""
-    return PARTS[require_known(part, PARTS, "part of the profile china")](archive)
+def china_part(part: str = "cube", archive: str | None = None, layout: str = "pixel") -> xr.Dataset:
+    """One part of the profile: ``"cube"``, ``"stations"`` or ``"esa_cci"``; see the function of each.
+
+    `layout` is that of the cube: ``"pixel"``, its land cells on (time, pixel) as the other profiles have them, or
+    ``"grid"``, all of it on (time, y, x).
+    """
+    require_known(layout, ("pixel", "grid"), "layout of the cube")
+    dataset = PARTS[require_known(part, PARTS, "part of the profile china")](archive)
+    return land_cells(dataset) if part == "cube" and layout == "pixel" else dataset
+
+
+def land_cells(cube: xr.Dataset) -> xr.Dataset:
+    """The cells of a cube on land, dims (time, pixel): land cover known and no water; all cells without land cover."""
+    pixels = to_pixels(cube)
+    if "landcover" not in pixels:
+        return pixels
+    return pixels.isel(pixel=np.flatnonzero(~np.isin(pixels["landcover"].values, (OUTSIDE, WATER))))
 
 
 def china_cube(archive: str | None = None, build: bool = True) -> xr.Dataset:
