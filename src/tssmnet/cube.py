@@ -265,15 +265,21 @@ def open_cube(path: str | os.PathLike[str], *, check: bool = True) -> xr.Dataset
 
 
 def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
-    """Open any dataset from ``.zarr`` or ``.nc`` lazily, without checking that it is a cube."""
+    """Open any dataset from ``.zarr`` or ``.nc`` lazily, without checking that it is a cube.
+
+    Variables come in the order of their names: a zarr folder lists them in another order each time, and features, thus
+    models, follow it.
+    """
     path = Path(path)
     _require_suffix(path)
     if not path.exists():
         raise CubeError(["no such file or folder"], str(path))
     try:
         if path.suffix == ".zarr":
-            return xr.open_zarr(path, consolidated=False)
-        return xr.open_dataset(path, engine="h5netcdf", chunks={})
+            found = xr.open_zarr(path, consolidated=False)
+        else:
+            found = xr.open_dataset(path, engine="h5netcdf", chunks={})
+        return found[sorted(found.data_vars, key=str)]
     except Exception as error:  # the readers raise many kinds; the user needs one that names the file
         raise CubeError([f"cannot be read as {path.suffix}: {error}"], str(path)) from error
 

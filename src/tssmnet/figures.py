@@ -360,7 +360,7 @@ def map_fields(
 
 def on_synthetic_page() -> bool:
     """Whether the open page's profile is one of made-up data (`SYNTHETIC_PROFILES`)."""
-    return pages._PAGE.profile in SYNTHETIC_PROFILES
+    return pages.page().profile in SYNTHETIC_PROFILES
 
 
 def mark_synthetic(fig: Any, words: str = "SYNTHETIC DATA") -> Any:

@@ -337,6 +337,11 @@ def open_page(name: str, *, profile: str, data: Sequence[str] = (), **parameters
     return _PAGE
 
 
+def page() -> Page:
+    """The page that is open."""
+    return _PAGE
+
+
 def provenance(made_by: Callable[..., Any] | str = "", **parameters: Any) -> str:
     """The line under a figure or table.
 

@@ -78,6 +78,7 @@ def _parts(value: Any) -> Iterator[bytes]:
     else:
         raise TssmnetError(f"the store cannot key a {type(value).__name__}; give numbers, text, arrays or datasets")
 
+
 ENTRY = "entry.json"
 """Written last into each entry: what its key is made of, and the sign that it is whole."""
 

@@ -95,7 +95,7 @@ class Filled:
 def reconstruct_file(
     cube: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    model: str = "tssmnet",
+    model: str = "filler",
     *,
     features: str | Mapping[str, Any] | None = None,
     seed: int = 0,
