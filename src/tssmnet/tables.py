@@ -6,7 +6,7 @@ import html
 import inspect
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,6 +170,35 @@ def gap_table(rows: Any, value: str = "rmse") -> pd.DataFrame:
     kinds = [k for k in GAP_KINDS if k in wide.columns]
     named = wide[["model", "features", *kinds]].rename(columns=GAP_KINDS).rename_axis(columns=None)
     return named.set_index("model")
+
+
+def strata_table(runs: Iterable[Mapping[str, Any]], kind: str, gaps: Sequence[str]) -> pd.DataFrame:
+    """RMSE (m3 m-3) by stratum and model, pooled over the runs of some kinds of gaps; column ``inside`` in percent.
+
+    Parameters
+    ----------
+    runs
+        Of an evaluation, with their ``strata``: number, sum of squares and, of a model with intervals, number inside.
+    kind
+        ``days`` or ``season``.
+    gaps
+        Kinds of gaps to pool.
+
+    Examples
+    --------
+    >>> strata = {"days": {"1": [4, 0.01], "none": [1, 0.01]}}
+    >>> strata_table([{"model": "linear", "gap": "random", "strata": strata}], "days", ["random"])["linear"].to_dict()
+    {'1': 0.05, 'none': 0.1}
+    """
+    sums: dict[tuple[str, str], Any] = {}
+    for run in runs:
+        told = run.get("strata") if run["gap"] in gaps else None
+        for name, values in (told or {}).get(kind, {}).items():
+            one = np.array([*values, np.nan][:3])
+            sums[name, run["model"]] = sums.get((name, run["model"]), 0) + one
+    frame = pd.DataFrame(sums, index=["n", "square", "inside"]).T
+    table = np.sqrt(frame["square"] / frame["n"]).unstack()
+    return table.assign(inside=(100 * frame["inside"] / frame["n"]).unstack().max(axis=1))
 
 
 SCORE_TITLES = {
