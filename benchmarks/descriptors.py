@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import peak_memory_gb, write
 from numpy.typing import NDArray
 
 from tssmnet.descriptors import describe_series, temporal_descriptors
@@ -266,17 +267,6 @@ def stream(path: str) -> dict[str, float]:
     }
 
 
-def peak_memory_gb() -> float:
-    """Most memory this process held, GB. On Linux from the process table: what getrusage tells began in the parent."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(x for x in status.read_text(encoding="utf-8").splitlines() if x.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024 / 1e9
-    from tssmnet.provenance import memory_gb
-
-    return memory_gb()[0]
-
-
 def china(quick: bool) -> list[dict[str, float]]:
     """`stream` in a fresh process, at one seventh and at the full length, so that memory against days shows."""
     pixels, days = (8_192, 731) if quick else CHINA
@@ -317,20 +307,8 @@ def report(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def write(result: dict[str, Any], path: Path) -> None:
-    """The result file with its stamp, moved into place whole."""
-    from importlib.metadata import version
-
-    from tssmnet.provenance import stamp
-
-    versions = {n: version(n) for n in ("numpy", "numba", "xarray", "dask", "zarr", "tsfresh", "tsfel")}
-    what = "Speed and memory of the 31 temporal descriptors on synthetic series, beside tsfresh and TSFEL."
-    command = "python benchmarks/descriptors.py"
-    head = stamp(what, ["tssmnet.descriptors"], command=command, versions=versions, cpu=_cpu(), cores=CORES)
-    path.parent.mkdir(exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps({"stamp": head, **result}, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)
+WHAT = "Speed and memory of the 31 temporal descriptors on synthetic series, beside tsfresh and TSFEL."
+PACKAGES = ("numpy", "numba", "xarray", "dask", "zarr", "tsfresh", "tsfel")
 
 
 def _cpu() -> str:
@@ -366,7 +344,8 @@ def main() -> None:
     }
     print(report(result))
     if given.out or not given.quick:
-        write(result, given.out or RESULT)
+        about = {"command": "python benchmarks/descriptors.py", "cpu": _cpu(), "cores": CORES}
+        write(result, given.out or RESULT, WHAT, ["tssmnet.descriptors"], PACKAGES, **about)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from common import peak_memory_gb, write
 from numpy.typing import NDArray
 
 RESULT = Path(__file__).resolve().parents[1] / "results" / "benchmark-reconstruction.json"
@@ -157,17 +158,6 @@ def _clock(module: Any, name: str, marks: dict[str, float]) -> None:
         return result
 
     setattr(module, name, timed)
-
-
-def peak_memory_gb() -> float:
-    """Most memory this process held, GB. On Linux from the process table: what getrusage tells began in the parent."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(x for x in status.read_text(encoding="utf-8").splitlines() if x.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024 / 1e9
-    from tssmnet.provenance import memory_gb
-
-    return memory_gb()[0]
 
 
 def measured(pixels: int, days: int, workers: int = 1, options: dict[str, Any] = SHORT) -> dict[str, Any]:
@@ -375,20 +365,8 @@ def memory_slope(rows: list[dict[str, Any]]) -> float:
     return float(np.polyfit(np.array(days) / 365.25, peak, 1)[0])
 
 
-def write(result: dict[str, Any], path: Path) -> None:
-    """The result file with its stamp, moved into place whole."""
-    from importlib.metadata import version
-
-    from tssmnet.provenance import stamp
-
-    versions = {n: version(n) for n in ("numpy", "torch", "xarray", "dask", "zarr", "pandas")}
-    what = "Speed and memory of filling synthetic cubes of China's size with TsSMNet, beside a pandas-and-predict loop."
-    command = "python benchmarks/reconstruction.py"
-    head = stamp(what, ["tssmnet.stream"], command=command, versions=versions, cores=CORES)
-    path.parent.mkdir(exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps({"stamp": head, **result}, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)
+WHAT = "Speed and memory of filling synthetic cubes of China's size with TsSMNet, beside a pandas-and-predict loop."
+PACKAGES = ("numpy", "torch", "xarray", "dask", "zarr", "pandas")
 
 
 def main() -> None:
@@ -415,7 +393,8 @@ def main() -> None:
     result["memory_gb_per_year"] = memory_slope(result["scaling"]["days"])
     print(report(result))
     if given.out or not given.quick:
-        write(result, given.out or RESULT)
+        about = {"command": "python benchmarks/reconstruction.py", "cores": CORES}
+        write(result, given.out or RESULT, WHAT, ["tssmnet.stream"], PACKAGES, **about)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,6 @@ measured in this run, it reaches.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from common import write
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -272,18 +271,8 @@ def report(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def write(result: dict[str, Any], path: Path) -> None:
-    """The result file with its stamp, moved into place whole."""
-    from tssmnet.provenance import stamp
-
-    what = "Speed of training TsSMNet on real SMAP samples, beside a plain DataLoader loop, on one thread."
-    command = "python benchmarks/training.py"
-    modules = ["tssmnet.models.training", "tssmnet.models.tssmnet", "tssmnet.features"]
-    head = stamp(what, modules, data=["smap-conus"], command=command, torch=torch.__version__)
-    path.parent.mkdir(exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps({"stamp": head, **result}, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)
+WHAT = "Speed of training TsSMNet on real SMAP samples, beside a plain DataLoader loop, on one thread."
+MODULES = ("tssmnet.models.training", "tssmnet.models.tssmnet", "tssmnet.features")
 
 
 def main() -> None:
@@ -296,7 +285,8 @@ def main() -> None:
     result = compare(given.quick)
     print(report(result))
     if given.out or not given.quick:
-        write(result, given.out or RESULT)
+        about = {"data": ["smap-conus"], "command": "python benchmarks/training.py"}
+        write(result, given.out or RESULT, WHAT, MODULES, ("numpy", "torch"), **about)
 
 
 if __name__ == "__main__":

@@ -423,7 +423,7 @@ def link(name, target):
     return member
 
 
-@pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/tmp/evil", "..\\evil", "C:\\evil"])
+@pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/evil", "..\\evil", "C:\\evil"])
 def test_a_zip_that_climbs_out_is_refused_and_writes_nothing(tmp_path, name):
     zip_with(tmp_path / "z.zip", name)
     with pytest.raises(download.UnsafeArchiveError, match="nothing was unpacked"):

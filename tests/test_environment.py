@@ -22,7 +22,7 @@ MATCH_SPEC = re.compile(r"[a-z0-9_][a-z0-9_.\-]*(=[0-9][0-9A-Za-z.]*)?")
 BY_NAME = {"dask", "netcdf4", "h5netcdf", "zarr", "jupyter-book", "sphinx-book-theme", "sphinx-mathjax-offline",
            "snakemake", "ipykernel", "jupyter-bokeh", "nbstripout", "ruff", "mypy", "types-pyyaml", "setuptools",
            "ipython", "linkify-it-py", "ismn"}  # fmt: skip
-LOCAL = {"tssmnet", "workflow", "benchmarks", "tests", "conftest", "china_archive", "loopback"}
+LOCAL = {"tssmnet", "workflow", "benchmarks", "tests", "conftest", "china_archive", "loopback", "common"}
 
 
 def direct() -> dict[str, Requirement]:

@@ -1,0 +1,35 @@
+"""What the benchmarks share: the peak memory of a process, and a result file with its stamp."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def peak_memory_gb() -> float:
+    """Most memory this process held, GB. On Linux from the process table: what getrusage tells began in the parent."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(x for x in status.read_text(encoding="utf-8").splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024 / 1e9
+    from tssmnet.provenance import memory_gb
+
+    return memory_gb()[0]
+
+
+def write(
+    result: dict[str, Any], path: Path, what: str, modules: Sequence[str], packages: Sequence[str], **about: Any
+) -> None:
+    """The result file with its stamp and the versions of `packages`, moved into place whole."""
+    from importlib.metadata import version
+
+    from tssmnet.provenance import stamp
+
+    head = stamp(what, modules, versions={name: version(name) for name in packages}, **about)
+    path.parent.mkdir(exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps({"stamp": head, **result}, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, path)
