@@ -1,7 +1,7 @@
 # make book   the book in _build/html          make test    every test
 # Both make the virtual environment first and install from requirements.lock; nothing else is asked of you.
 # make book PROFILE=conus ARGS="-p seed=1"     another profile; parameters are refused by name if no page declares them
-# make evaluate                                the full-size runs behind results/ (under 2 hours on 2 cores)
+# make evaluate                                the full-size runs behind results/ (hours on 2 cores, resumable)
 
 SHELL    := /bin/sh
 PYTHON   ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3 python,$(if $(shell command -v $(p)),$(p))))

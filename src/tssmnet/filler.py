@@ -34,7 +34,7 @@ from tssmnet.descriptors import describe_series
 from tssmnet.errors import require_known
 from tssmnet.features import build_features, is_rain
 from tssmnet.gaps import simulate_gaps
-from tssmnet.models import make_model
+from tssmnet.models import make_model, parameters_of
 from tssmnet.models.base import make_config
 from tssmnet.progress import bar
 from tssmnet.samples import Features
@@ -441,7 +441,8 @@ def _ignored(name: str, ignore: Sequence[str]) -> bool:
 
 def _fitting(params: Mapping[str, Any], rows: int, share: float) -> dict[str, Any]:
     """The parameters with a smallest leaf that fits a small table: at most one in `share` of its rows."""
-    return {**params, "min_child": min(params["min_child"], max(1.0, rows / share))}
+    wanted = params.get("min_child", parameters_of("xgboost")["min_child"])
+    return {**params, "min_child": min(wanted, max(1.0, rows / share))}
 
 
 def evidence(table: Float, names: Sequence[str]) -> Float:

@@ -101,7 +101,7 @@ def reconstruct(
     cube
         Passes `check_cube`; dims (time, pixel) or (time, y, x).
     model
-        A name of `tssmnet.models.MODELS`; by default the project's own filler, which scores best on every kind of gap.
+        A name of `tssmnet.models.MODELS`; by default the project's own filler.
     features
         A name of `FEATURE_SETS`, or options of `build_features`; by default what suits the model (`DEFAULT_FEATURES`).
     seed
