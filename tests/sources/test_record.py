@@ -172,3 +172,13 @@ def test_genuine_days_of_smap_become_a_record(genuine, tmp_path):
     for day, path in days.items():
         np.testing.assert_array_equal(record.ssm.sel(time=day).values, read(path).ssm.values[0])
     assert record.lat.dims == ("y", "x")
+
+
+def test_readers_of_netcdf_may_run_in_many_threads_at_once(genuine):
+    paths = [p for n, p in genuine("smap-l3e-9km").items() if "Pakistan_9km_smap" in n]
+    total = "import sys; from tssmnet.sources import smap; from concurrent.futures import ThreadPoolExecutor as Pool\n"
+    total += "def read(p): return float(smap.read_cell_list(p, bounds=(67.0, 25.0, 73.0, 28.5)).ssm.sum())\n"
+    total += "with Pool(4) as pool: print(len(set(sum(pool.map(read, sys.argv[1:])) for _ in range(15))))"
+    done = subprocess.run([sys.executable, "-c", total, *map(str, paths)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"reading in threads ended with {done.returncode}: {done.stderr[-500:]}"
+    assert done.stdout.strip() == "1"

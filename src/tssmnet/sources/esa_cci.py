@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from tssmnet.sources.faults import OffWindowError, WrongGridError, WrongProductError, reading
+from tssmnet.sources.faults import OffWindowError, WrongGridError, WrongProductError, reading_netcdf
 from tssmnet.sources.grids import CHINA, Bounds, on_geobox
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def read_image(path: Path_, bounds: Bounds = CHINA, version: str | None = None, 
     TruncatedFileError, WrongProductError, WrongGridError, OffWindowError
         Naming the file, what was found, and what to do.
     """
-    with reading(path, "netCDF") as place, xr.open_dataset(place, mask_and_scale=False, decode_times=False) as image:
+    with reading_netcdf(path, mask_and_scale=False, decode_times=False) as (place, image):
         _check(image, version, place)
         rows, columns = _window(image, bounds, place)
         cut = image[[v for v in LAYERS if v in image]].isel(time=0, lat=rows, lon=columns).load()
@@ -91,7 +91,7 @@ def read_gapfilled_series(path: Path_) -> xr.Dataset:
         Dims (time, pixel): ``ssm`` (gap-free), ``ssm_original`` (with gaps), ``ssm_std``, and the masks ``observed``
         and ``frozen`` (bool); pixels without any value (sea) are all NaN.
     """
-    with reading(path, "netCDF") as place, xr.open_dataset(place) as d:
+    with reading_netcdf(path) as (place, d):
         lacking = {"sm", "sm_original", "sm_uncertainty", "gapmask", "frozenmask"} - set(d)
         if lacking:
             raise WrongProductError(f"{place} lacks {sorted(lacking)}; it is no series of ESA CCI SM GAPFILLED")

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
+from typing import Any
+
+import xarray as xr
 
 from tssmnet.errors import TssmnetError
 
@@ -53,3 +56,11 @@ def reading(path: str | PathLike[str], kind: str) -> Iterator[Path]:
             f"{place} ({place.stat().st_size} bytes) cannot be read as {kind}: {type(error).__name__}: {error}. It is "
             "most likely a broken download: remove it and get it again"
         ) from error
+
+
+@contextmanager
+def reading_netcdf(path: str | PathLike[str], **options: Any) -> Iterator[tuple[Path, xr.Dataset]]:
+    """Open a netCDF 4 file for the time of a `with`; `options` go to ``xarray.open_dataset``."""
+    # h5netcdf, since the netCDF C library is not safe in threads, and records are made by threads
+    with reading(path, "netCDF") as place, xr.open_dataset(place, engine="h5netcdf", **options) as found:
+        yield place, found

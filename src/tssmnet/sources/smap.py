@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from tssmnet.errors import require_known
 from tssmnet.processing import SMAP_FLAG_FILL, smap_recommended
-from tssmnet.sources.faults import OffWindowError, WrongGridError, WrongProductError, reading
+from tssmnet.sources.faults import OffWindowError, WrongGridError, WrongProductError, reading, reading_netcdf
 from tssmnet.sources.grids import (
     CHINA,
     EASE_CELL,
@@ -158,7 +158,7 @@ def read_cell_list(path: Path_, bounds: Bounds, merge: str = "mean") -> xr.Datas
     xarray.Dataset
         As `read_granule`; the day is taken from the name (``..._YYYY-MM-DD.nc``). No quality flag is there to apply.
     """
-    with reading(path, "netCDF") as place, xr.open_dataset(place) as cells:
+    with reading_netcdf(path) as (place, cells):
         values = cells["soil_moisture"].values
         lat, lon = cells["latitude"].values, cells["longitude"].values
     row, column = ease_cells(lat, lon, 9)
@@ -182,7 +182,7 @@ def read_series(path: Path_, quality: str = "recommended", merge: str = "mean") 
     xarray.Dataset
         Dims (time, pixel), every UTC day from the first to the last: ``ssm``, ``ssm_am``, ``ssm_pm``.
     """
-    with reading(path, "netCDF") as place, xr.open_dataset(place) as d:
+    with reading_netcdf(path) as (place, d):
         days = d["time"].values.astype("datetime64[D]")
         values = good_retrievals(d["soil_moisture"].fillna(FILL).values, _flags(d["retrieval_qual_flag"]), quality)
         pixel, overpass = d["locationIndex"].values, d["Overpass"].values.astype(int)
