@@ -46,16 +46,18 @@ def test_two_sided_sums_weigh_every_other_day_by_its_distance(mask):
     np.testing.assert_allclose(weight, weights @ mask, atol=1e-4)
 
 
-def test_kriging_equals_the_textbook_formula_and_leaves_each_value_out_of_its_own_prediction():
+@pytest.mark.parametrize(("observed", "offset"), [(40, 0.0), (12, Kernel().offset)])
+def test_kriging_equals_the_textbook_formula_and_leaves_each_value_out_of_its_own_prediction(observed, offset):
     rng, kernel = np.random.default_rng(1), Kernel()
     residual, rain = rng.normal(size=(50, 1)).astype(np.float32), rng.exponential(3, (50, 1)).astype(np.float32)
-    mask = rng.random((50, 1)) < 0.5
+    mask = rng.permutation(50)[:, None] < observed
     answer = kriged(residual, mask, rain, kernel)
     for day in (3, 20, 44):
         known = np.flatnonzero(mask[:, 0] & (np.arange(50) != day))
         lag = np.abs(np.subtract.outer(known, known)).astype(float)
         noise = kernel.noise + kernel.wet_noise * np.log1p(rain[known, 0])
-        weights = np.linalg.solve(kernel(lag) + np.diag(noise), kernel(np.abs(known - day).astype(float)))
+        nearness = offset + kernel(np.abs(known - day).astype(float))
+        weights = np.linalg.solve(offset + kernel(lag) + np.diag(noise), nearness)
         assert answer[day, 0] == pytest.approx(weights @ residual[known, 0], abs=1e-5)
 
 

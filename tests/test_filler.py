@@ -103,6 +103,25 @@ def test_small_cubes_with_one_predictor_are_filled_better_than_by_a_straight_lin
     assert inside.mean() > 0.75
 
 
+def test_a_pixel_with_a_handful_of_observations_gets_first_values_that_have_not_seen_them(cube):
+    few = cube.ssm.copy()
+    few[12:, 0] = np.nan
+    settings = FillerConfig(**SMALL)
+    first, shifted = (prepare(cube.assign(ssm=s), settings, 0, False) for s in (few, few + 0.1 * (few.pixel == 0)))
+    np.testing.assert_array_equal(first.record.known[:, 0], shifted.record.known[:, 0])
+    np.testing.assert_array_equal(first.record.known[:, 0], first.record.blind[:, 0])
+
+
+def test_ten_own_observations_of_a_pixel_take_its_offset_away(cube):
+    strange = cube.assign(ssm=(cube.ssm + 0.15 * (cube.pixel == 0)).assign_attrs(cube.ssm.attrs))
+    hidden = strange.ssm.notnull() & (strange.pixel == 0)
+    told = hidden & (np.cumsum(hidden, axis=0) % 10 != 0)
+    without, with_ten = (reconstruct(strange.assign(ssm=strange.ssm.where(~gone)), **SMALL) for gone in (hidden, told))
+    assert _rmse(with_ten.ssm_model, strange.ssm, told.values) < 0.4 * _rmse(
+        without.ssm_model, strange.ssm, told.values
+    )
+
+
 def test_masks_hide_only_observations_and_the_forward_model_of_a_hidden_pixel_is_the_blind_one(cube):
     case = prepare(cube, FillerConfig(**SMALL), 0, False)
     kinds = set()

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tssmnet import stream
-from tssmnet.cube import open_dataset, write_cube
+from tssmnet.cube import SOURCE_FLAGS, open_dataset, write_cube
 from tssmnet.errors import TssmnetError, UnknownNameError
-from tssmnet.reconstruct import SOURCE_FLAGS, reconstruct
+from tssmnet.reconstruct import reconstruct
 from tssmnet.stream import Grid, block_shape, cut, draw_pixels, in_order, reconstruct_file
 from tssmnet.testing import mock_cube
 

@@ -29,7 +29,7 @@ from workflow import freshness, notebooks, pages
 KERNEL = "python3"
 ENVIRONMENT = {
     "TSSMNET_QUIET": "1",  # no progress bars in the pages
-    "OMP_NUM_THREADS": "2",
+    "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count() or 2)),
     "OMP_WAIT_POLICY": "PASSIVE",
     "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this environment, not one of the user's
     "PYTHONHASHSEED": "0",

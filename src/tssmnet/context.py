@@ -28,6 +28,9 @@ REPEAT_DAYS = 8
 phase see a pixel under one geometry and share its error."""
 
 NEIGHBOURS = 24
+FEW = 30
+"""Own observations below which a pixel's statistics are not trusted and a forward model blind to it stands in."""
+
 EARTH_RADIUS_KM = 6371.0
 SEGMENT_DAYS, MARGIN_DAYS = 365, 60
 
@@ -38,10 +41,12 @@ class Kernel:
 
     ``constant + slow exp(-d / slow_days) + fast exp(-d / fast_days) + phase [d mod 8 = 0]`` and, on the diagonal, noise
     that grows with the rain of the day, since a daily sum does not say on which side of the overpass it fell. The
-    numbers maximise the leave-one-out likelihood on real SMAP residuals (the conus profile).
+    numbers maximise the leave-one-out likelihood on real SMAP residuals (the conus profile). A pixel with fewer than
+    `FEW` observations has the residuals of a model that has never seen it: an offset of variance ``offset`` is added.
     """
 
     constant: float = 0.091
+    offset: float = 1.9
     slow: float = 0.362
     slow_days: float = 14.5
     fast: float = 0.209
@@ -144,34 +149,55 @@ def kriged(residual: Float, mask: Mask, rain: Float | None, kernel: Kernel) -> F
     """Best linear prediction in time of each pixel's residual from its other masked ones, shape (time, pixel).
 
     On a masked day its own value is left out, so that the prediction means the same on every day. Pixels are kriged
-    one by one, the record in segments of a year with margins, so that cost grows with its length.
+    one by one, the record in segments of a year with margins, so that cost grows with its length; a pixel with fewer
+    than `FEW` observations is kriged from all of them at once.
     """
     out = np.zeros(residual.shape, np.float32)
     days = len(residual)
+    noise = np.full(residual.shape, kernel.noise)
+    if rain is not None:
+        noise += kernel.wet_noise * np.log1p(np.nan_to_num(rain))
+    few = mask.sum(0) < FEW
+    for pixel in np.flatnonzero(few & mask.any(0)):
+        known = np.flatnonzero(mask[:, pixel])
+        covariance = kernel.offset + kernel(np.abs(np.arange(days)[:, None] - known).astype(float))
+        out[:, pixel] = _best_linear(covariance, known, noise[known, pixel], residual[known, pixel])
     lag = np.arange(min(days, SEGMENT_DAYS + 2 * MARGIN_DAYS), dtype=float)
-    covariance = linalg.toeplitz(kernel(lag))
+    between = linalg.toeplitz(kernel(lag))
     for start in range(0, days, SEGMENT_DAYS):
         stop = days if days - start < 1.5 * SEGMENT_DAYS else start + SEGMENT_DAYS
-        if len(covariance) < stop - start + 2 * MARGIN_DAYS:
-            covariance = linalg.toeplitz(kernel(np.arange(stop - start + 2 * MARGIN_DAYS, dtype=float)))
+        if len(between) < stop - start + 2 * MARGIN_DAYS:
+            between = linalg.toeplitz(kernel(np.arange(stop - start + 2 * MARGIN_DAYS, dtype=float)))
         low, high = max(start - MARGIN_DAYS, 0), min(stop + MARGIN_DAYS, days)
-        noise = np.full((high - low, residual.shape[1]), kernel.noise)
-        if rain is not None:
-            noise += kernel.wet_noise * np.log1p(np.nan_to_num(rain[low:high]))
-        for pixel in np.flatnonzero(mask[low:high].any(0)):
+        for pixel in np.flatnonzero(mask[low:high].any(0) & ~few):
             known = np.flatnonzero(mask[low:high, pixel])
-            matrix = covariance[np.ix_(known, known)]
-            matrix[np.diag_indices(len(known))] += noise[known, pixel]
-            inverse = linalg.inv(matrix, overwrite_a=True, check_finite=False)
-            own = residual[low:high][known, pixel]
-            solved = inverse @ own
-            here = np.arange(start - low, stop - low)
-            out[start:stop, pixel] = covariance[np.ix_(here, known)] @ solved
-            inside = (known >= here[0]) & (known <= here[-1])
-            out[low + known[inside], pixel] = (own - solved / np.diag(inverse))[inside]
+            there = low + known
+            best = _best_linear(between[: high - low, known], known, noise[there, pixel], residual[there, pixel])
+            out[start:stop, pixel] = best[start - low : stop - low]
         if stop == days:
             break
     return out
+
+
+def _best_linear(
+    covariance: NDArray[np.float64], known: NDArray[np.int64], noise: NDArray[np.float64], values: Float
+) -> NDArray[np.float64]:
+    """Simple kriging of all days from the days `known`; on these, from the others among them.
+
+    Parameters
+    ----------
+    covariance
+        Between all days and the known ones, shape (day, known).
+    known
+        Indices of the known days.
+    noise, values
+        On the known days.
+    """
+    inverse = linalg.inv(covariance[known] + np.diag(noise), overwrite_a=True, check_finite=False)
+    solved = inverse @ values
+    best: NDArray[np.float64] = covariance @ solved
+    best[known] = values - solved / np.diag(inverse)
+    return best
 
 
 def phase_anomaly(residual: Float, mask: Mask) -> tuple[Float, Float]:

@@ -25,6 +25,11 @@ SSM_UNITS = ("m3 m-3", "m3/m3", "m3.m-3", "m^3 m^-3", "m^3/m^3", "m**3 m**-3", "
 SPACES = (("pixel",), ("y", "x"))
 SUFFIXES = (".zarr", ".nc")
 
+SOURCE_FLAGS = {"observed": 0, "filled": 1, "outside": 2, "filled_frozen": 3, "filled_extrapolated": 4}
+"""Where a value of a filled cube's ``ssm`` comes from; outside: neither an observation nor what a model needs. A model
+of kind ``filler`` also tells where filling is extrapolation: on frozen days, and where a forcing leaves its range of
+training."""
+
 
 class CubeError(TssmnetError):
     """A dataset that is no cube; `faults` lists each thing that is wrong with it."""

@@ -20,6 +20,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tssmnet.context import (
+    FEW,
     Kernel,
     Neighbourhood,
     Record,
@@ -29,7 +30,7 @@ from tssmnet.context import (
     neighbourhood,
     own_context,
 )
-from tssmnet.cube import dynamic_names, from_pixels, to_pixels
+from tssmnet.cube import SOURCE_FLAGS, dynamic_names, from_pixels, to_pixels
 from tssmnet.descriptors import describe_series
 from tssmnet.errors import require_known
 from tssmnet.features import build_features, is_rain
@@ -42,9 +43,6 @@ from tssmnet.samples import Features
 Float = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Networks = tuple[Mapping[str, Any], ...]
-
-FEW = 30
-"""Own observations below which a pixel's statistics are not trusted and the blind forward model stands in."""
 
 FAR_DAYS = (30, 60)
 """Days from the pixel's nearest observation from which, and at which wholly, evidence about the first value ends."""
@@ -95,7 +93,7 @@ class FillerConfig:
     boosting: Mapping[str, Any] = field(default_factory=lambda: _boosting(rounds=350, rate=0.06, columns=0.3))
     spread: Mapping[str, Any] = field(default_factory=lambda: _boosting(rounds=120, rate=0.08, columns=0.3, depth=5))
     networks: Networks = ({"epochs": 5, "patience": 0},)
-    final: Networks = ({"epochs": 12, "patience": 0}, {"epochs": 12, "patience": 0})
+    final: Networks = ({"epochs": 6, "patience": 0},) * 4
     corrector: Networks = ({"epochs": 4, "patience": 0},)
     network_rows: int = 20_000
     kernel: Kernel = field(default_factory=Kernel)
@@ -125,7 +123,7 @@ def fill(
     -------
     xarray.Dataset
         On the cube's dims, m3 m-3: ``ssm``, ``ssm_model``, ``ssm_std`` (standard deviation of model minus observation),
-        ``ssm_lower`` and ``ssm_upper`` (the interval), ``source`` (see `tssmnet.reconstruct.SOURCE_FLAGS`),
+        ``ssm_lower`` and ``ssm_upper`` (the interval), ``source`` (see `tssmnet.cube.SOURCE_FLAGS`),
         ``days_to_observation`` and ``km_to_observation``.
     """
     config: FillerConfig = make_config(FillerConfig, params, "filler")
@@ -164,6 +162,8 @@ def prepare(
     blind, known = _forward(features, ssm, observed, config, device, seed, progress)
     known = np.where((observed.sum(0) < FEW) | ("own" in config.ignore), blind, known)
     around = neighbourhood(pixels["lat"].values, pixels["lon"].values)
+    if observed.shape[1] < 2 * config.folds:  # the folds are of days then, and no forward model is blind to a pixel
+        config = replace(config, kernel=replace(config.kernel, offset=0.0))
     return Case(features, Record(ssm, known, blind, _rain(pixels)), observed, around, config, device)
 
 
@@ -199,13 +199,14 @@ def _forward(
     """Predictions (time, pixel) of the forward model blind to the pixel and of the one that knows it, out of fold.
 
     Days without an observation are predicted by the models of all folds. Where no evidence will correct them, far from
-    any observation or in a pixel with next to none, a model of the whole record predicts: there its better mean counts.
+    any observation, a model of the whole record predicts: there its better mean counts. So it does in a pixel with next
+    to no observations, all days of it: what these few say of the model's offset holds for that model alone.
     """
     by_pixel = _pixel_folds(observed, config.folds, seed)
     by_block = _block_folds(observed.shape, config.folds, seed)
     jobs = [(False, by_pixel, k) for k in range(config.folds)] + [(True, by_block, k) for k in range(config.folds)]
     sums = {statistics: np.zeros((2, *observed.shape), np.float32) for statistics in (False, True)}
-    lonely = np.broadcast_to(observed.sum(0) < FEW, observed.shape) & ~observed
+    lonely = np.broadcast_to(observed.sum(0) < FEW, observed.shape)
     far = (distance_to_observation(observed) > FAR_DAYS[0]) & ~lonely
     for statistics, fold, k in bar(jobs, "forward models", progress=progress):
         training = observed & (fold != k)
@@ -216,9 +217,16 @@ def _forward(
         first = _first_values(own, ssm, training, wanted, config, config.networks, device, seed + k)
         sums[statistics][:, wanted] += np.stack([first, np.ones_like(first)])
     blind, known = (np.divide(total, np.maximum(count, 1)) for total, count in (sums[False], sums[True]))
-    for values, wanted, own in ((blind, lonely, features), (known, far, _with_statistics(features, ssm, observed))):
-        if wanted.any() and observed.any():
-            values[wanted] = _first_values(own, ssm, observed, wanted, config, config.final, device, seed)
+    others = observed & ~lonely
+    if 2 * others.sum() < observed.sum():  # too few to learn from: the folds must do, each the same for all days
+        lonely = np.zeros_like(lonely)
+    whole = (
+        (blind, lonely, features, others),
+        (known, far, _with_statistics(features, ssm, observed), observed),
+    )
+    for values, wanted, own, training in whole:
+        if wanted.any() and training.any():
+            values[wanted] = _first_values(own, ssm, training, wanted, config, config.final, device, seed)
     return blind.astype(np.float32), known.astype(np.float32)
 
 
@@ -322,7 +330,7 @@ def _one_side(case: Case, seed: int) -> tuple[Mask, Record]:
     training, wanted = case.observed & ~gone, np.broadcast_to(gone, case.observed.shape)
     known = case.record.known.copy()
     own = _with_statistics(case.features, case.record.ssm, training)
-    networks = config.networks
+    networks = config.final  # as in those that will serve such days: weaker ones would overstate the errors
     known[wanted] = _first_values(own, case.record.ssm, training, wanted, config, networks, case.device, seed)
     return case.observed & gone, replace(case.record, known=known)
 
@@ -352,7 +360,17 @@ def _rows(case: Case, record: Record, mask: Mask, time: NDArray[np.int64], pixel
         axis=1,
     )
     names = (*(case.features.dynamic_names[i] for i in chosen), *context)
-    return Rows(table, record.known[time, pixel], record.ssm[time, pixel], time, pixel, names)
+    first = record.known + offset_of_few(own, case)
+    return Rows(table, first[time, pixel], record.ssm[time, pixel], time, pixel, names)
+
+
+def offset_of_few(own: Mapping[str, Float], case: Case) -> Float:
+    """What a handful of observations adds to a pixel's first values, by kriging; nothing where there are `FEW` or none.
+
+    Trees cannot follow an offset beyond those they were taught; a linear prediction can. They correct what it leaves.
+    """
+    few = own["own_count"] < FEW if case.config.kernel.offset else False
+    return np.where(few, own["kriged"], 0).astype(np.float32)
 
 
 def _of_the_day(name: str, groups: Mapping[str, str]) -> bool:
@@ -487,8 +505,6 @@ def situation(table: Float, names: tuple[str, ...]) -> NDArray[np.int64]:
 
 
 def _answer(pixels: xr.Dataset, case: Case, correction: Correction, progress: bool | None) -> xr.Dataset:
-    from tssmnet.reconstruct import SOURCE_FLAGS
-
     mean, std, half = _everywhere(case, correction, progress)
     ssm, observed = pixels["ssm"].transpose("time", "pixel").values, case.observed
     known = observed.any(0) | np.isfinite(case.features.dynamic).any(2)
@@ -516,6 +532,7 @@ def _everywhere(case: Case, correction: Correction, progress: bool | None) -> tu
     own = own_context(case.record, case.observed, case.config.kernel)
     extra = {"known": case.record.known, "blind": case.record.blind}
     context = own | neighbour_context(case.record, case.observed, own, case.around) | extra
+    first = case.record.known + offset_of_few(own, case)
     chosen = [i for i, n in enumerate(case.features.dynamic_names) if _of_the_day(n, case.features.groups)]
     step = max(1, 100_000 // shape[1])
     for start in bar(range(0, shape[0], step), "filling", progress=progress):
@@ -525,7 +542,7 @@ def _everywhere(case: Case, correction: Correction, progress: bool | None) -> tu
         table = np.concatenate([days, around], axis=2).reshape(-1, len(chosen) + len(context))
         change, std, half = correction.predict(table)
         size = (-1, shape[1])
-        out[0, stretch] = np.clip(case.record.known[stretch] + change.reshape(size), 0, 1)
+        out[0, stretch] = np.clip(first[stretch] + change.reshape(size), 0, 1)
         out[1, stretch], out[2, stretch] = std.reshape(size), half.reshape(size)
     return out[0], out[1], out[2]
 

@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from tssmnet.cube import check_cube, dynamic_names, from_pixels, to_pixels
+from tssmnet.cube import SOURCE_FLAGS, check_cube, dynamic_names, from_pixels, to_pixels
 from tssmnet.errors import TssmnetError, require_known
 from tssmnet.features import FEATURE_SETS, build_features
 from tssmnet.inference import predictor
@@ -28,11 +28,6 @@ from tssmnet.samples import Features, Samples
 
 Float = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-
-SOURCE_FLAGS = {"observed": 0, "filled": 1, "outside": 2, "filled_frozen": 3, "filled_extrapolated": 4}
-"""Where a value of ``ssm`` comes from; outside: neither an observation nor what a model needs. A model of
-kind ``filler`` also tells where filling is extrapolation: on frozen days, and where a forcing leaves its range of
-training."""
 
 DEFAULT_FEATURES = {"network": "lag+desc", "trees": "lag+desc", "baseline": "base"}
 """Feature set of each kind of model when none is asked for: memory decides, so it is in."""
@@ -117,9 +112,9 @@ def reconstruct(
     -------
     xarray.Dataset
         On the cube's dims: ``ssm`` (m3 m-3; observed values bit for bit, the rest filled), ``ssm_model`` (the model
-        everywhere), ``source`` (`SOURCE_FLAGS`), ``ssm_std`` if the model gives one, CF attributes, and how it was made
-        in attributes ``tssmnet_*``. The filler also gives ``ssm_lower`` and ``ssm_upper``, a 90 % interval, and
-        ``days_to_observation`` and ``km_to_observation``.
+        everywhere), ``source`` (`tssmnet.cube.SOURCE_FLAGS`), ``ssm_std`` if the model gives one, CF attributes, and
+        how it was made in attributes ``tssmnet_*``. The filler also gives ``ssm_lower`` and ``ssm_upper``,
+        a 90 % interval, and ``days_to_observation`` and ``km_to_observation``.
 
     Raises
     ------

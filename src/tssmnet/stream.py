@@ -32,6 +32,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tssmnet.cube import (
+    SOURCE_FLAGS,
     check_cube,
     check_output,
     dynamic_names,
@@ -48,7 +49,6 @@ from tssmnet.models import MODELS, load_model
 from tssmnet.models.base import write_atomically
 from tssmnet.progress import bar, quiet
 from tssmnet.reconstruct import (
-    SOURCE_FLAGS,
     Fitted,
     Recipe,
     all_samples,
@@ -86,7 +86,7 @@ FILLER_BYTES = 600
 
 @dataclass(frozen=True)
 class Filled:
-    """What was written: where, and how many values of each source (see `tssmnet.reconstruct.SOURCE_FLAGS`)."""
+    """What was written: where, and how many values of each source (see `tssmnet.cube.SOURCE_FLAGS`)."""
 
     path: Path
     counts: Mapping[str, int]
