@@ -108,3 +108,14 @@ def test_nothing_is_drawn_when_quiet(cube_path, tmp_path, capfd, monkeypatch):
     monkeypatch.setenv("TSSMNET_QUIET", "1")
     cli.main(["reconstruct", cube_path, str(tmp_path / "out.nc"), "--model", "linear"])
     assert capfd.readouterr().err == ""
+
+
+def test_a_filled_record_is_extended_by_command_and_grows_only_as_zarr(tmp_path, capsys):
+    cube = mock_cube(days=60, pixels=4)
+    short, longer = write_cube(cube.isel(time=slice(0, 50)), tmp_path / "a.zarr"), write_cube(cube, tmp_path / "b.zarr")
+    for path, told in ((short, "0 days kept, 50 added"), (longer, "50 days kept, 10 added"), (longer, "60 days kept")):
+        assert cli.main(["extend", str(path), str(tmp_path / "out.zarr"), "--model", "linear"]) == 0
+        assert told in capsys.readouterr().out
+    assert open_dataset(tmp_path / "out.zarr").sizes["time"] == 60
+    assert cli.main(["extend", str(longer), str(tmp_path / "out.nc")]) == 2
+    assert "ends in .zarr" in capsys.readouterr().err

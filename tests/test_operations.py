@@ -56,3 +56,19 @@ def test_another_recipe_or_a_shorter_cube_is_refused(grown, cube):
         extend(cube, out, "xgboost", features="lag+desc", rounds=8, seed=1)
     with pytest.raises(TssmnetError, match="holds 100 days, the cube only 70"):
         extend(cube.isel(time=slice(0, 70)), out, "xgboost", features="lag+desc", rounds=8)
+
+
+def test_the_filler_learns_from_a_window_and_leaves_the_days_before_as_they_are(cube, tmp_path, monkeypatch):
+    monkeypatch.setattr("tssmnet.operations.WINDOW_DAYS", 40)
+    few = {"rounds": 10, "min_child": 5.0}
+    settings = {"folds": 2, "thirds": 2, "networks": (), "final": (), "corrector": ()}
+    settings |= dict.fromkeys(("forward", "boosting", "spread"), few)
+    out = tmp_path / "filled.zarr"
+    extend(cube.isel(time=slice(0, 70)), out, **settings)
+    first = xr.open_zarr(out, consolidated=False).load()
+    report = extend(cube, out, **settings)
+    record = xr.open_zarr(out, consolidated=False).load()
+    assert (report.kept, report.added) == (70, 30)
+    assert record.isel(time=slice(0, 70)).equals(first)
+    assert not record.ssm.isnull().any()
+    assert (record.ssm_upper > record.ssm_lower).all()

@@ -22,11 +22,13 @@ HTML = pages.BUILD / "html"
 
 
 def fetch_data(wanted: Sequence[pages.Page]) -> dict[str, str]:
-    """Get the data of the pages; by entry, what could not be had."""
+    """Get the data of the pages but those that the settings of the archive give up; by entry, what could not be had."""
     from tssmnet import data
+    from tssmnet.sources.settings import load_settings
 
     trouble: dict[str, str] = {}
-    for name in sorted({name for page in wanted for name in pages.data_for(page)}):
+    given_up = load_settings(data.data_dir()).without
+    for name in sorted({name for page in wanted for name in pages.data_for(page)} - set(given_up)):
         try:
             data.fetch(name, progress=sys.stderr.isatty())
         except TssmnetError as error:

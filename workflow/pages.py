@@ -22,8 +22,8 @@ SOONER, LATER = 1, 0
 START = {"3.3-validation": 4, "4.2-memory": 3, "best-filler": 2} | dict.fromkeys(
     ("3.2-maps", "4.3-limitations", "5-conclusions", "truth-in-gaps", "paper-here-why"), LATER
 )
-"""When a notebook starts among those to be run, the highest first: what takes longest, then what shares nothing with it,
-then what would only wait for fits that another is making."""
+"""When a notebook starts among those to be run, the highest first: those that take longest, then those that share
+nothing with them, then those that would only wait for fits that another is making."""
 
 
 @dataclass(frozen=True)

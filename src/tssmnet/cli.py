@@ -1,4 +1,4 @@
-"""The command ``tssmnet``: data, reconstruct, validate, book, evaluate."""
+"""The command ``tssmnet``: data, reconstruct, extend, validate, book, evaluate."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     _add_data(commands)
     _add_reconstruct(commands)
+    _add_extend(commands)
     _add_validate(commands)
     _add_book(commands)
     _add_evaluate(commands)
@@ -160,6 +161,29 @@ def _reconstruct(options: argparse.Namespace) -> int:
     )
     told = ", ".join(f"{n} {name}" for name, n in filled.counts.items() if n or name == "outside")
     print(f"{options.out}: {told} values by {options.model}, seed {options.seed}")
+    return 0
+
+
+def _add_extend(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("extend", help="fill the days that a filled record does not hold yet")
+    command.add_argument("cube", metavar="CUBE", help="the cube, as before or longer, .zarr or .nc")
+    command.add_argument("out", metavar="OUT", help="the filled record, .zarr; made if it is not there")
+    command.add_argument("--model", default="filler", help="name of a model (default: %(default)s)")
+    command.add_argument("--features", help="feature set (default: what suits the model)")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    command.set_defaults(run=_extend)
+
+
+def _extend(options: argparse.Namespace) -> int:
+    from tssmnet.cube import open_dataset
+    from tssmnet.operations import extend
+    from tssmnet.progress import quiet
+
+    if Path(options.out).suffix != ".zarr":
+        raise TssmnetError(f"{options.out} cannot grow: a record that does ends in .zarr")
+    choices = {"features": options.features, "seed": options.seed, "device": options.device}
+    print(extend(open_dataset(options.cube), options.out, options.model, progress=not quiet(), **choices))
     return 0
 
 

@@ -4,6 +4,9 @@ The first call fits the model on all there is and keeps it beside the record, to
 learned. A later call computes the features of the new days (memory from the days before them, descriptors from the days
 of training, as the model knows them), fills them and writes them behind the others. Days that were written stay as they
 are, byte for byte but for the chunk that the new days complete. Training again is a decision: remove the record.
+
+The filler keeps no model: what it learns are the errors of its own forward models around the gaps of one cube. It is
+fitted again on the last `WINDOW_DAYS` and gives the new days only, so the cost does not grow with the record.
 """
 
 from __future__ import annotations
@@ -19,14 +22,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from tssmnet.cube import check_cube, from_pixels, space_dims, to_pixels, write_dataset
+from tssmnet.cube import check_cube, from_pixels, placing, space_dims, to_pixels, write_dataset
 from tssmnet.errors import TssmnetError
 from tssmnet.features import build_features
 from tssmnet.models import MODELS, load_model
-from tssmnet.reconstruct import Fitted, Recipe, choose, describe, fill, fit, needs_plain
+from tssmnet.reconstruct import Fitted, Recipe, choose, describe, fill, fit, needs_plain, reconstruct
 
 DAYS_PER_CHUNK = 32
 PLAN = "plan.json"
+WINDOW_DAYS = 731
+"""Days before the new ones that the filler learns from as well."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +44,14 @@ class Extension:
     out: Path
 
     def __str__(self) -> str:
-        how = "by a model fitted now" if self.fitted else "by the model kept"
+        how = "by a model fitted now" if self.fitted else "by the model kept" if self.added else "(all were there)"
         return f"{self.out}: {self.kept} days kept, {self.added} added {how}"
 
 
 def extend(
     cube: xr.Dataset,
     out: str | os.PathLike[str],
-    model: str = "tssmnet",
+    model: str = "filler",
     *,
     features: str | Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -61,7 +66,7 @@ def extend(
     cube
         Begins on the day on which it began at the first call, and may end later.
     out
-        Zarr folder; the model is kept in ``<out>.model``.
+        Zarr folder; the model, and what was agreed on, are kept in ``<out>.model``.
     model, features, seed, device, **params
         As in `reconstruct`; what they were at the first call holds for the later ones.
 
@@ -86,8 +91,6 @@ def extend(
     out = Path(out)
     check_cube(cube)
     recipe = choose(model, features, params, seed, device)
-    if MODELS[model].kind == "filler":
-        raise TssmnetError(f"{model} fills whole cubes and keeps no model; call reconstruct on the longer cube")
     keep = out.with_name(out.name + ".model")
     plan = _plan(cube, recipe, keep)
     if plan is None:
@@ -97,9 +100,13 @@ def extend(
         return Extension(kept, 0, False, out)
     if kept > cube.sizes["time"]:
         raise TssmnetError(f"{out} holds {kept} days, the cube only {cube.sizes['time']}; give the longer cube")
-    filled = _fill_from(cube, kept, plan["learned"], keep, recipe, progress)
+    whole = MODELS[model].kind == "filler"
+    if whole:
+        filled = _fill_window(cube, kept, recipe, progress)
+    else:
+        filled = _fill_from(cube, kept, plan["learned"], keep, recipe, progress)
     _append(filled, out, kept)
-    return Extension(kept, filled.sizes["time"], False, out)
+    return Extension(kept, filled.sizes["time"], whole, out)
 
 
 def _held(out: Path) -> int:
@@ -142,6 +149,15 @@ def _agreed(cube: xr.Dataset, recipe: Recipe) -> dict[str, Any]:
 def _begin(cube: xr.Dataset, out: Path, keep: Path, recipe: Recipe, progress: bool) -> Extension:
     """Fit on all there is, keep the model, fill everything."""
     days = cube.sizes["time"]
+    if MODELS[recipe.model].kind == "filler":
+        filled = reconstruct(
+            cube, recipe.model, seed=recipe.seed, device=recipe.device, progress=progress, **recipe.params
+        )
+        write_dataset(_chunked(filled), out)
+        keep.mkdir(parents=True, exist_ok=True)
+        with placing(keep / PLAN) as part:
+            part.write_text(json.dumps(_agreed(cube, recipe) | {"learned": days}, indent=1), encoding="utf-8")
+        return Extension(0, days, True, out)
     pixels = to_pixels(cube).load()
     made = _features(pixels, recipe, days)
     observed = np.isfinite(pixels["ssm"].values)
@@ -175,6 +191,16 @@ def _features(pixels: xr.Dataset, recipe: Recipe, learned: int) -> Any:
     observed = np.isfinite(pixels["ssm"].values)
     observed[learned:] = False
     return build_features(pixels, observed, **recipe.features)
+
+
+def _fill_window(cube: xr.Dataset, start: int, recipe: Recipe, progress: bool) -> xr.Dataset:
+    """The days from number `start` on, filled by a filler fitted on them and the window before them."""
+    first = max(0, start - WINDOW_DAYS)
+    window = cube.isel(time=slice(first, None))
+    filled = reconstruct(
+        window, recipe.model, seed=recipe.seed, device=recipe.device, progress=progress, **recipe.params
+    )
+    return filled.isel(time=slice(start - first, None))
 
 
 def _fill_from(cube: xr.Dataset, start: int, learned: int, keep: Path, recipe: Recipe, progress: bool) -> xr.Dataset:
