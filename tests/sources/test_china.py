@@ -183,7 +183,7 @@ def test_from_the_archives_to_the_filled_map_with_nothing_changed_but_the_addres
     stations = profile_part("china", "stations")
     assert stations.sizes["station"] == 1
     assert float(stations.ssm.mean()) == pytest.approx(np.mean([made.wetness(d) for d in made.days(DAYS)]), abs=0.01)
-    image = profile_part("china", "esa_cci").ssm.isel(time=1)
+    image = profile_part("china", "esa_cci").sm.isel(time=1)
     assert float(image.mean()) == pytest.approx(made.wetness(np.datetime64("2020-05-02")), abs=1e-5)
 
     filled = reconstruct(cube, "xgboost", features="lag", rounds=10, progress=False)

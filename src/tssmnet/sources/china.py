@@ -563,7 +563,10 @@ def china_part(part: str = "cube", archive: str | None = None, layout: str = "pi
     """
     require_known(layout, ("pixel", "grid"), "layout of the cube")
     dataset = PARTS[require_known(part, PARTS, "part of the profile china")](archive)
-    return land_cells(dataset) if part == "cube" and layout == "pixel" else dataset
+    if part == "cube" and layout == "pixel":
+        return land_cells(dataset)
+    # the names of the product, and the layout, that the pages know from the twin
+    return to_pixels(dataset).rename(ssm="sm", ssm_std="sm_uncertainty") if part == "esa_cci" else dataset
 
 
 def land_cells(cube: xr.Dataset) -> xr.Dataset:
