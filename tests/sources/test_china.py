@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -28,6 +29,7 @@ from tssmnet.sources import archive, china, modis, profile_cube, profile_part, s
 from tssmnet.sources.faults import SourceError
 from tssmnet.sources.grids import ease_cells, ease_geobox, ease_window
 from tssmnet.sources.settings import Settings, SettingsError, load_settings
+from workflow import pages, run_notebook
 
 DAYS, LAST = 60, "2020-06-29"
 pytestmark = [
@@ -190,6 +192,15 @@ def test_from_the_archives_to_the_filled_map_with_nothing_changed_but_the_addres
     assert not filled.ssm.isnull().any()
     seen = cube.ssm.notnull().values
     np.testing.assert_array_equal(filled.ssm.values[seen], cube.ssm.values[seen])
+
+    monkeypatch.setenv("TSSMNET_STORE_DIR", str(tmp_path / "store"))
+    monkeypatch.setattr(pages, "BUILD", tmp_path / "_build")
+    quick = {"samples": 2000, "epochs": 1, "rounds": 5, "trees": 4}
+    for name, given in (("2.1.2-data", {}), ("3.2-maps", quick)):
+        page = next(p for p in pages.book_pages("china") if p.name == name)
+        assert run_notebook.run(page, given)["profile"] == "china"
+        shown = [o for c in json.loads(page.executed.read_text())["cells"] for o in c.get("outputs", ())]
+        assert sum("data:image/png" in "".join(o.get("data", {}).get("text/html", "")) for o in shown) >= 2
 
 
 def test_every_set_that_a_program_gets_names_its_service_and_how_it_is_asked():
