@@ -103,7 +103,7 @@ BESIDE: tuple[tuple[str, str], ...] = (
     ("filler", OWN),
 )
 ONCE = ("tssmnet",)
-"""Models beside the filler that meet the first mask of a kind only: dear to train, and part ``paper`` has their spread."""
+"""Models beside the filler that meet the first mask of a kind only: dear to train; part ``paper`` has their spread."""
 
 
 @dataclass(frozen=True)
