@@ -61,7 +61,7 @@ def test_another_recipe_or_a_shorter_cube_is_refused(grown, cube):
 def test_the_filler_learns_from_a_window_and_leaves_the_days_before_as_they_are(cube, tmp_path, monkeypatch):
     monkeypatch.setattr("tssmnet.operations.WINDOW_DAYS", 40)
     few = {"rounds": 10, "min_child": 5.0}
-    settings = {"folds": 2, "thirds": 2, "networks": (), "final": (), "corrector": ()}
+    settings = {"folds": 2, "thirds": 2, "networks": (), "strangers": (), "far": (), "corrector": ()}
     settings |= dict.fromkeys(("forward", "boosting", "spread"), few)
     out = tmp_path / "filled.zarr"
     extend(cube.isel(time=slice(0, 70)), out, **settings)

@@ -73,9 +73,10 @@ class FillerConfig:
         Most training rows of the correction, over all masks.
     forward, boosting, spread
         Parameters of the gradient boosting of the forward models, of the correction, and of the size of its errors.
-    networks, final, corrector
-        Parameters of each TsSMNet in the forward models of the folds, in those of the whole record (which serve days
-        far from any observation and pixels without), and in the correction; none leaves it out.
+    networks, strangers, far, corrector
+        Parameters of each TsSMNet in the forward models of the folds, in that of the whole record for pixels next to
+        never observed, in that for days far from any observation, and in the correction; none leaves it out. A model
+        blind to its pixel is best as many networks trained briefly, one that knows it as few trained longer.
     network_rows
         Training rows below which TsSMNet is left out: it would only add noise.
     kernel
@@ -93,7 +94,8 @@ class FillerConfig:
     boosting: Mapping[str, Any] = field(default_factory=lambda: _boosting(rounds=350, rate=0.06, columns=0.3))
     spread: Mapping[str, Any] = field(default_factory=lambda: _boosting(rounds=120, rate=0.08, columns=0.3, depth=5))
     networks: Networks = ({"epochs": 5, "patience": 0},)
-    final: Networks = ({"epochs": 6, "patience": 0},) * 4
+    strangers: Networks = ({"epochs": 6, "patience": 0},) * 4
+    far: Networks = ({"epochs": 12, "patience": 0},) * 2
     corrector: Networks = ({"epochs": 4, "patience": 0},)
     network_rows: int = 20_000
     kernel: Kernel = field(default_factory=Kernel)
@@ -221,12 +223,12 @@ def _forward(
     if 2 * others.sum() < observed.sum():  # too few to learn from: the folds must do, each the same for all days
         lonely = np.zeros_like(lonely)
     whole = (
-        (blind, lonely, features, others),
-        (known, far, _with_statistics(features, ssm, observed), observed),
+        (blind, lonely, features, others, config.strangers),
+        (known, far, _with_statistics(features, ssm, observed), observed, config.far),
     )
-    for values, wanted, own, training in whole:
+    for values, wanted, own, training, networks in whole:
         if wanted.any() and training.any():
-            values[wanted] = _first_values(own, ssm, training, wanted, config, config.final, device, seed)
+            values[wanted] = _first_values(own, ssm, training, wanted, config, networks, device, seed)
     return blind.astype(np.float32), known.astype(np.float32)
 
 
@@ -330,7 +332,7 @@ def _one_side(case: Case, seed: int) -> tuple[Mask, Record]:
     training, wanted = case.observed & ~gone, np.broadcast_to(gone, case.observed.shape)
     known = case.record.known.copy()
     own = _with_statistics(case.features, case.record.ssm, training)
-    networks = config.final  # as in those that will serve such days: weaker ones would overstate the errors
+    networks = config.far  # as in those that will serve such days: weaker ones would overstate the errors
     known[wanted] = _first_values(own, case.record.ssm, training, wanted, config, networks, case.device, seed)
     return case.observed & gone, replace(case.record, known=known)
 

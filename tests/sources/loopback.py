@@ -166,7 +166,8 @@ class Handler(BaseHTTPRequestHandler):
     def items(self, box: list[float]) -> dict:
         features = []
         for path in sorted((self.server.folder / "copernicus-dem").glob("*.tif")):
-            south, west = (int(n) for n in re.search(r"_N(\d\d)_00_E(\d{3})_", path.name).groups())
+            ns, lat, ew, lon = re.search(r"_([NS])(\d\d)_00_([EW])(\d{3})_", path.name).groups()
+            south, west = (int(lat) if ns == "N" else -int(lat)), (int(lon) if ew == "E" else -int(lon))
             if west < box[2] and west + 1 > box[0] and south < box[3] and south + 1 > box[1]:
                 features.append(self.feature(path, (west, south, west + 1, south + 1), "cop-dem-glo-30"))
         return {"type": "FeatureCollection", "features": features, "links": []}

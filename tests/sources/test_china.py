@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -14,10 +15,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
 import yaml
+from pyproj import Transformer
 
 sys.path.insert(0, str(Path(__file__).parent))
 import china_archive as made
@@ -25,7 +28,7 @@ import loopback
 
 from tssmnet import data, reconstruct
 from tssmnet.cube import open_cube
-from tssmnet.sources import archive, china, modis, profile_cube, profile_part, smap
+from tssmnet.sources import archive, china, ismn, modis, profile_cube, profile_part, smap
 from tssmnet.sources.faults import SourceError
 from tssmnet.sources.grids import ease_cells, ease_geobox, ease_window
 from tssmnet.sources.settings import Settings, SettingsError, load_settings
@@ -60,7 +63,7 @@ def account(monkeypatch, tmp_path):
 
 
 def settings(**changes) -> Settings:
-    return replace(Settings(first=made.FIRST, last=LAST, bounds=made.BOX, days_per_chunk=10), **changes)
+    return replace(Settings(first=made.SEAM.first, last=LAST, bounds=made.SEAM.box, days_per_chunk=10), **changes)
 
 
 def sums(folder: Path) -> dict[str, str]:
@@ -83,10 +86,10 @@ def test_the_cube_holds_the_observations_of_each_granule_on_the_exact_grid(built
     cube = open_cube(built).load()
     assert dict(cube.sizes) == {"time": DAYS, "y": 8, "x": 8}
     row, column = ease_cells(cube.lat.values.ravel(), cube.lon.values.ravel())
-    window = ease_window(made.BOX)
+    window = ease_window(made.SEAM.box)
     assert (row.min(), column.min()) == (window[0].start, window[1].start)
     for day in made.days(DAYS)[::17]:
-        granule = smap.read_granule(origin / "smap-l3-enhanced" / made.smap_name(day), made.BOX)
+        granule = smap.read_granule(origin / "smap-l3-enhanced" / made.smap_name(day), made.SEAM.box)
         np.testing.assert_array_equal(cube.ssm.sel(time=day).values, granule.ssm.values[0])
     assert 0.3 < float(cube.ssm.notnull().mean()) < 0.7
     assert cube.ssm.dtype == np.float32
@@ -96,14 +99,12 @@ def test_a_clear_day_has_the_mean_of_its_pixels_and_a_cloudy_one_the_cycle_and_i
     cube = open_cube(built).load()
     paths = sorted((origin / "modis-lst").glob("*.hdf"))
     day = modis.read_tile(paths[0], "MOD11A1").time.values[0]
-    box = ease_geobox()[ease_window(made.BOX)]
+    box = ease_geobox()[ease_window(made.SEAM.box)]
     values, lat, lon = [], [], []
     for path in paths[:2]:
         tile = modis.read_tile(path, "MOD11A1").lst_day.isel(time=0)
         seen = tile.notnull().values
         y, x = np.meshgrid(tile.y.values, tile.x.values, indexing="ij")
-        from pyproj import Transformer
-
         to_cells = Transformer.from_crs(made.SINUSOIDAL, "EPSG:6933", always_xy=True)
         px, py = to_cells.transform(x[seen], y[seen])
         lon.append((px - box.affine.c) / box.affine.a)
@@ -150,15 +151,15 @@ def test_from_the_archives_to_the_filled_map_with_nothing_changed_but_the_addres
 ):
     place = tmp_path / "data"
     place.mkdir()
-    about = {"first": made.FIRST, "last": LAST, "bounds": list(made.BOX), "days_per_chunk": 10}
+    about = {"first": made.SEAM.first, "last": LAST, "bounds": list(made.SEAM.box), "days_per_chunk": 10}
     (place / "china.yml").write_text(yaml.safe_dump(about | {"services": services.addresses}))
     monkeypatch.setenv("TSSMNET_DATA_DIR", str(place))
 
     planned = archive.plan("china")
     counts = {i.dataset.name: len(i.granules) for i in planned.items if i.granules}
     assert counts["smap-l3-enhanced"] == DAYS
-    assert (counts["modis-lst"], counts["modis-vegetation"], counts["modis-landcover"]) == (20, 8, 2)
-    assert counts["copernicus-dem"] == 2  # of four: the others do not touch the window
+    assert (counts["modis-lst"], counts["modis-vegetation"], counts["modis-landcover"]) == (20, 10, 2)
+    assert counts["copernicus-dem"] == 2  # of six: the others do not touch the window
     assert "NASA Earthdata" in str(planned)
     assert "to be had by hand" in str(planned)
 
@@ -201,6 +202,126 @@ def test_from_the_archives_to_the_filled_map_with_nothing_changed_but_the_addres
         assert run_notebook.run(page, given)["profile"] == "china"
         shown = [o for c in json.loads(page.executed.read_text())["cells"] for o in c.get("outputs", ())]
         assert sum("data:image/png" in "".join(o.get("data", {}).get("text/html", "")) for o in shown) >= 2
+
+
+def lay_stations(folder: Path, genuine) -> None:
+    for path in genuine("ismn-maqu").values():
+        target = folder / "ismn-maqu-full" / Path(*path.parts[-3:])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+
+
+def check_stations(genuine) -> None:
+    """A day of the record is the mean of its good hours, read line by line."""
+    stations = profile_part("china", "stations").ssm
+    path = next(p for p in genuine("ismn-maqu").values() if p.name.startswith("MAQU_MAQU_CST-01_sm"))
+    fields = [line.split() for line in path.read_text().splitlines() if line.startswith("2010/05")]
+    days = sorted({f[0] for f in fields})[:10]
+    for day in days:
+        good = [float(f[2]) for f in fields if f[0] == day and f[3] in ("G", "U")]
+        value = stations.sel(station="MAQU/CST_01", time=day.replace("/", "-")).item()
+        if len(good) >= ismn.MIN_HOURS:
+            assert value == pytest.approx(np.mean(good), abs=1e-6)
+        else:
+            assert np.isnan(value)
+
+
+def lay_smap(folder: Path, genuine) -> None:
+    made.lay_smap(folder / "smap-l3-enhanced", genuine("smap-l3e-9km"))
+
+
+def check_smap(genuine) -> None:
+    """Each value of the record is the mean of the one or two values that the file has of the cell."""
+    cube, found = profile_cube("china").load(), 0
+    for path in (p for p in genuine("smap-l3e-9km").values() if "_smap_" in p.name):
+        with xr.open_dataset(path, engine="h5netcdf") as d:
+            cells, values = np.stack([d.latitude.values, d.longitude.values], axis=1), d.soil_moisture.values
+        day = cube.ssm.sel(time=path.stem[-10:])
+        for value, *centre in zip(day.values, day.lat.values, day.lon.values, strict=True):
+            own = np.abs(cells - centre).max(axis=1) < 0.01
+            assert value == pytest.approx(values[own].mean(), abs=1e-6) if own.any() else np.isnan(value)
+            found += own.any()
+    assert found > 100
+
+
+def lay_temperature(folder: Path, genuine) -> None:
+    next((folder / "modis-lst").glob("MOD11A1.A2019305.h14v09.*")).unlink()
+    name = "MOD11A1.A2019305.h14v09.006.2019306084028.hdf"
+    shutil.copy(genuine("modis-mod11a1")["modis/MOD11A1.hdf"], folder / "modis-lst" / name)
+
+
+def check_temperature(genuine) -> None:
+    """A cell in the midst of clear pixels has about their mean."""
+    lst = profile_cube("china").lst.sel(time="2019-11-01").load()
+    tile = modis.read_tile(genuine("modis-mod11a1")["modis/MOD11A1.hdf"], "MOD11A1").lst_day[0]
+    to_tile = Transformer.from_crs("EPSG:4326", made.SINUSOIDAL, always_xy=True)
+    errors = []
+    for value, lat, lon in zip(lst.values, lst.lat.values, lst.lon.values, strict=True):
+        x, y = to_tile.transform(lon, lat)
+        around = tile.sel(x=slice(x - 4500, x + 4500), y=slice(y + 4500, y - 4500))
+        if around.notnull().mean() > 0.9:
+            errors.append(value - float(around.mean()))
+    assert len(errors) > 20
+    assert np.sqrt(np.mean(np.square(errors))) < 0.3  # a cell is no square of the tile
+
+
+def lay_cci(folder: Path, genuine) -> None:
+    """The genuine days alone: they are of an older version, and versions are not mixed in one record."""
+    shutil.rmtree(folder / "esa-cci-sm")
+    for path in genuine("esa-cci-sm-days").values():
+        (folder / "esa-cci-sm" / "2016").mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder / "esa-cci-sm" / "2016")
+
+
+def check_cci(genuine) -> None:
+    """A cell has the value of the quarter degree that it lies in."""
+    image = profile_part("china", "esa_cci").load()
+    for path in genuine("esa-cci-sm-days").values():
+        with h5py.File(path) as f:
+            sm, lat, lon = f["sm"][0], f["lat"][:], f["lon"][:]
+        day = image.sm.sel(time=np.datetime64(re.search(r"-(2016)(06)(0\d)000000-", path.name).expand(r"\1-\2-\3")))
+        row = np.abs(lat[:, None] - day.lat.values).argmin(axis=0)
+        column = np.abs(lon[:, None] - day.lon.values).argmin(axis=0)
+        there = np.isfinite(day.values)
+        assert there.any()
+        np.testing.assert_allclose(day.values[there], sm[row, column][there], atol=1e-6)
+
+
+GENUINE = {
+    "stations": (made.MAQU, 30, lay_stations, check_stations),
+    "SMAP values": (made.SINDH, 7, lay_smap, check_smap),
+    "a MOD11A1 granule": (made.CEARA, 8, lay_temperature, check_temperature),
+    "ESA CCI days": (made.QINGHAI, 8, lay_cci, check_cci),
+}
+"""What there is of genuine pieces: where and when, days, how it comes into the archives, what must come out."""
+
+
+@pytest.mark.mirror
+@pytest.mark.parametrize("piece", GENUINE)
+def test_genuine_pieces_go_the_whole_way_beside_made_up_granules(piece, genuine, tmp_path, monkeypatch):
+    place, count, lay, check = GENUINE[piece]
+    folder = made.write_archive(tmp_path / "origin", count, place, lst_every=1)
+    lay(folder, genuine)
+    target = tmp_path / "data"
+    target.mkdir()
+    monkeypatch.setenv("TSSMNET_DATA_DIR", str(target))
+    about = {"first": place.first, "last": str(made.days(count, place)[-1]), "bounds": list(place.box)}
+    with loopback.serving(folder) as services:
+        (target / "china.yml").write_text(yaml.safe_dump(about | {"services": services.addresses}))
+        report = archive.fetch(planned=archive.plan("china"), progress=False)
+    assert not report.quarantined
+    for name in ("ismn-naqu", "ismn-maqu-full", "esa-cci-sm"):  # by hand
+        if (folder / name).is_dir():
+            shutil.copytree(folder / name, target / name)
+
+    cube = profile_cube("china", layout="grid")
+    check(genuine)
+    filled = reconstruct(cube, "xgboost", features="lag", rounds=10, progress=False)
+    assert not filled.ssm.isnull().any()
+    monkeypatch.setenv("TSSMNET_STORE_DIR", str(tmp_path / "store"))
+    monkeypatch.setattr(pages, "BUILD", tmp_path / "_build")
+    page = next(p for p in pages.book_pages("china") if p.name == "2.1.1-study-area")
+    assert run_notebook.run(page, {})["profile"] == "china"
 
 
 def test_every_set_that_a_program_gets_names_its_service_and_how_it_is_asked():
@@ -307,7 +428,12 @@ def run_and_kill(arguments: list[str], times: int, longest: float, done) -> int:
 def test_a_fetch_killed_at_random_points_ends_in_the_same_files(services, tmp_path):
     place = tmp_path / "settings"
     place.mkdir()
-    about = {"first": made.FIRST, "last": "2020-05-12", "bounds": list(made.BOX), "services": services.addresses}
+    about = {
+        "first": made.SEAM.first,
+        "last": "2020-05-12",
+        "bounds": list(made.SEAM.box),
+        "services": services.addresses,
+    }
     (place / "china.yml").write_text(yaml.safe_dump(about))
     services.pause = 0.02
     killed = tmp_path / "killed"
@@ -324,15 +450,15 @@ def test_a_fetch_killed_at_random_points_ends_in_the_same_files(services, tmp_pa
     }
     for path in sorted(killed.rglob("*.h5")):
         other = tmp_path / "whole" / path.relative_to(killed)
-        assert smap.read_granule(path, made.BOX).equals(smap.read_granule(other, made.BOX))
+        assert smap.read_granule(path, made.SEAM.box).equals(smap.read_granule(other, made.SEAM.box))
 
 
 def test_the_cut_of_a_granule_reads_as_the_granule(origin, tmp_path):
     path = origin / "smap-l3-enhanced" / made.smap_name(np.datetime64("2020-05-03"))
     copy = tmp_path / path.name
     shutil.copy(path, copy)
-    os.replace(archive.cut_smap(copy, made.BOX), copy)
-    assert smap.read_granule(copy, made.BOX).equals(smap.read_granule(path, made.BOX))
+    os.replace(archive.cut_smap(copy, made.SEAM.box), copy)
+    assert smap.read_granule(copy, made.SEAM.box).equals(smap.read_granule(path, made.SEAM.box))
     assert copy.stat().st_size < path.stat().st_size / 5
 
 
@@ -344,7 +470,7 @@ def test_a_build_killed_while_regridding_and_writing_ends_in_the_same_cube(origi
     place.mkdir()
     for folder in origin.iterdir():
         (place / folder.name).symlink_to(folder)
-    about = {"first": made.FIRST, "last": LAST, "bounds": list(made.BOX), "days_per_chunk": 10}
+    about = {"first": made.SEAM.first, "last": LAST, "bounds": list(made.SEAM.box), "days_per_chunk": 10}
     (place / "china.yml").write_text(yaml.safe_dump(about))
     out = tmp_path / "out" / "cube.zarr"
     work = out.with_name(china.WORK)
@@ -367,7 +493,7 @@ def test_two_workers_make_the_same_cube(origin, built, tmp_path):
 
 def test_a_new_month_leaves_the_chunks_before_its_margin_alone(origin, tmp_path, monkeypatch):
     monkeypatch.setattr(china, "MARGIN", {"lst": 8, "vegetation": 32})
-    reference = {"reference_first": made.FIRST, "reference_last": "2020-06-09"}
+    reference = {"reference_first": made.SEAM.first, "reference_last": "2020-06-09"}
     grown, whole = tmp_path / "grown" / "cube.zarr", tmp_path / "whole" / "cube.zarr"
     china.build_cube(origin, settings(last="2020-06-09", **reference), grown)
     before = {p: p.stat().st_mtime_ns for p in grown.glob("*/c/*/*/*") if p.is_file()}  # chunks (time, y, x)
