@@ -6,7 +6,7 @@ import xarray as xr
 
 from tssmnet.cli import main
 from tssmnet.cube import write_dataset
-from tssmnet.filler import SITUATIONS, FillerConfig, draws, prepare, situation
+from tssmnet.filler import SITUATIONS, FillerConfig, Forward, apply, draws, fill, learn, prepare, situation
 from tssmnet.gaps import simulate_gaps
 from tssmnet.models import make_model
 from tssmnet.reconstruct import reconstruct
@@ -107,8 +107,8 @@ def test_small_cubes_with_one_predictor_are_filled_better_than_by_a_straight_lin
 def test_a_pixel_with_a_handful_of_observations_gets_first_values_that_have_not_seen_them(cube):
     few = cube.ssm.copy()
     few[12:, 0] = np.nan
-    settings = FillerConfig(**SMALL)
-    first, shifted = (prepare(cube.assign(ssm=s), settings, 0, False) for s in (few, few + 0.1 * (few.pixel == 0)))
+    records = few, few + 0.1 * (few.pixel == 0)
+    first, shifted = (prepare(cube.assign(ssm=s), Forward(FillerConfig(**SMALL), 0, "cpu"), False) for s in records)
     np.testing.assert_array_equal(first.record.known[:, 0], shifted.record.known[:, 0])
     np.testing.assert_array_equal(first.record.known[:, 0], first.record.blind[:, 0])
 
@@ -124,7 +124,7 @@ def test_ten_own_observations_of_a_pixel_take_its_offset_away(cube):
 
 
 def test_masks_hide_only_observations_and_the_forward_model_of_a_hidden_pixel_is_the_blind_one(cube):
-    case = prepare(cube, FillerConfig(**SMALL), 0, False)
+    case = prepare(cube, Forward(FillerConfig(**SMALL), 0, "cpu"), False)
     kinds = set()
     for kind, hidden, record in draws(case, 0):
         kinds.add(kind)
@@ -134,6 +134,29 @@ def test_masks_hide_only_observations_and_the_forward_model_of_a_hidden_pixel_is
             gone = hidden.any(0)
             np.testing.assert_array_equal(record.known[:, gone], record.blind[:, gone])
     assert kinds == {"random", "blocks", "pixels", "few", "ahead"}
+
+
+def test_a_filler_applied_to_the_pixels_it_was_fitted_on_fills_them_as_it_did(cube):
+    numbers = np.arange(100, 100 + cube.sizes["pixel"])
+    _, learned = learn(cube, FillerConfig(**SMALL), progress=False, numbers=numbers)
+    again = apply(cube, learned, numbers)
+    _, learned = learn(cube, FillerConfig(**SMALL), progress=False)
+    xr.testing.assert_identical(apply(cube, learned, np.arange(len(numbers))), fill(cube, progress=False, **SMALL))
+    assert not again.ssm.isnull().any()
+
+
+def test_a_filler_applied_to_pixels_it_has_not_seen_is_about_as_good_as_one_fitted_on_them():
+    cube = mock_cube(days=200, pixels=60, seed=3)
+    hidden = simulate_gaps(cube.ssm.notnull().values, "blocks", 1)
+    gappy = cube.assign(ssm=cube.ssm.where(~hidden).assign_attrs(cube.ssm.attrs))
+    known = np.arange(0, 60, 2)
+    _, learned = learn(gappy.isel(pixel=known), FillerConfig(**SMALL), progress=False, numbers=known, complete=True)
+    others = apply(gappy, learned, np.arange(60)).isel(pixel=slice(1, None, 2))
+    whole = fill(gappy, progress=False, **SMALL).isel(pixel=slice(1, None, 2))
+    truth, gone = cube.ssm.isel(pixel=slice(1, None, 2)), hidden[:, 1::2]
+    assert _rmse(others.ssm, truth, gone) < 1.15 * _rmse(whole.ssm, truth, gone)
+    inside = ((others.ssm_lower <= truth) & (truth <= others.ssm_upper)).values[gone]
+    assert inside.mean() > 0.75
 
 
 def test_every_row_is_in_one_situation_and_a_pixel_without_observation_in_the_first():

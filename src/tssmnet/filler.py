@@ -6,7 +6,7 @@ out-of-fold residuals, in the pixel before and after the gap and in its neighbou
 (`tssmnet.context`). How far to believe which is learned by the same two under masks shaped like gaps: days at random,
 blocks, whole pixels, pixels with a handful of observations, everything before or after a date. It is fitted on two
 thirds of the pixels at a time; the errors on the third left out give the error bars. One fitted filler serves every
-kind of gap.
+kind of gap, and pixels that it was not fitted on: `learn` on some, `apply` to others (`tssmnet.stream` does so).
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class FillerConfig:
 
     folds: int = 3
     thirds: int = 3
-    rows: int = 150_000
+    rows: int = 300_000
     forward: Mapping[str, Any] = field(default_factory=lambda: _boosting(rounds=300, rate=0.08, columns=0.4))
     boosting: Mapping[str, Any] = field(default_factory=lambda: _boosting(rounds=350, rate=0.06, columns=0.3))
     spread: Mapping[str, Any] = field(default_factory=lambda: _boosting(rounds=120, rate=0.08, columns=0.3, depth=5))
@@ -128,13 +128,75 @@ def fill(
         ``ssm_lower`` and ``ssm_upper`` (the interval), ``source`` (see `tssmnet.cube.SOURCE_FLAGS`),
         ``days_to_observation`` and ``km_to_observation``.
     """
+    pixels = to_pixels(cube).load()
+    case, learned = learn(pixels, settings(params), seed, device, progress)
+    return from_pixels(_answer(pixels, case, learned, progress), cube)
+
+
+def settings(params: dict[str, Any]) -> FillerConfig:
+    """The defaults with some fields changed; unknown ones are refused."""
     config: FillerConfig = make_config(FillerConfig, params, "filler")
     for name in config.ignore:
         require_known(name, SOURCES, "source of information")
-    pixels = to_pixels(cube).load()
-    case = prepare(pixels, config, seed, progress, device)
-    correction = Correction(config, seed, device).fit(case, training_rows(case, seed), progress)
-    return from_pixels(_answer(pixels, case, correction, progress), cube)
+    return config
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A fitted filler: forward models, correction, and the range of each forcing on observed days."""
+
+    config: FillerConfig
+    forward: Forward
+    correction: Correction
+    ranges: Mapping[str, tuple[float, float]]
+
+
+def learn(
+    pixels: xr.Dataset,
+    config: FillerConfig,
+    seed: int = 0,
+    device: str = "auto",
+    progress: bool | None = None,
+    *,
+    numbers: NDArray[np.int64] | None = None,
+    complete: bool = False,
+) -> tuple[Case, Learned]:
+    """Fit the filler on a cube in (time, pixel) form; that cube made ready is returned as well.
+
+    Parameters
+    ----------
+    pixels, config, seed, device, progress
+        As in `fill`.
+    numbers
+        Numbers of the pixels in a larger cube that they are a part of, shape (pixel,).
+    complete
+        Fit also the models that only other pixels than these have a use for.
+    """
+    forward = Forward(config, seed, device, complete=complete)
+    case = prepare(pixels, forward, progress, numbers)
+    correction = Correction(case.config, seed, device).fit(case, training_rows(case, seed), progress)
+    return case, Learned(case.config, forward, correction, _ranges(case))
+
+
+def apply(pixels: xr.Dataset, learned: Learned, numbers: NDArray[np.int64]) -> xr.Dataset:
+    """Fill pixels of the cube that a filler was fitted on, whether it was fitted on these or not.
+
+    Parameters
+    ----------
+    pixels
+        In (time, pixel) form and in memory, with the neighbours of the pixels that are wanted.
+    learned
+        From `learn`, complete.
+    numbers
+        Numbers of the pixels in the whole cube, shape (pixel,).
+
+    Returns
+    -------
+    xarray.Dataset
+        As `fill`, in (time, pixel) form.
+    """
+    case = replace(prepare(pixels, learned.forward, False, numbers), config=learned.config)
+    return _answer(pixels, case, learned, False)
 
 
 # --- forward models ----------------------------------------------------------------------------------------------
@@ -153,20 +215,22 @@ class Case:
 
 
 def prepare(
-    pixels: xr.Dataset, config: FillerConfig, seed: int, progress: bool | None = None, device: str = "auto"
+    pixels: xr.Dataset, forward: Forward, progress: bool | None = None, numbers: NDArray[np.int64] | None = None
 ) -> Case:
     """Features, neighbours and out-of-fold forward models of a cube in (time, pixel) form."""
+    config = forward.config
     ssm = pixels["ssm"].transpose("time", "pixel").values.astype(np.float32)
     observed = np.isfinite(ssm)
     features = _with_climate(build_features(pixels, observed, memory="memory" not in config.ignore))
     if "constants" in config.ignore:
         features = features.select([n for n in features.names if features.groups.get(n) != "static"])
-    blind, known = _forward(features, ssm, observed, config, device, seed, progress)
+    numbers = np.arange(observed.shape[1]) if numbers is None else numbers
+    blind, known = forward.values(features, ssm, observed, numbers, progress)
     known = np.where((observed.sum(0) < FEW) | ("own" in config.ignore), blind, known)
     around = neighbourhood(pixels["lat"].values, pixels["lon"].values)
     if observed.shape[1] < 2 * config.folds:  # the folds are of days then, and no forward model is blind to a pixel
         config = replace(config, kernel=replace(config.kernel, offset=0.0))
-    return Case(features, Record(ssm, known, blind, _rain(pixels)), observed, around, config, device)
+    return Case(features, Record(ssm, known, blind, _rain(pixels)), observed, around, config, forward.device)
 
 
 def _rain(pixels: xr.Dataset) -> Float | None:
@@ -195,57 +259,100 @@ def _with_statistics(features: Features, ssm: Float, training: Mask) -> Features
     return Features(features.dynamic, static, features.dynamic_names, features.static_names + names, features.groups)
 
 
-def _forward(
-    features: Features, ssm: Float, observed: Mask, config: FillerConfig, device: str, seed: int, progress: bool | None
-) -> tuple[Float, Float]:
-    """Predictions (time, pixel) of the forward model blind to the pixel and of the one that knows it, out of fold.
+class Forward:
+    """The forward models, blind to the pixel and knowing it: fitted on the first cube, applied to any after it.
 
-    Days without an observation are predicted by the models of all folds. Where no evidence will correct them, far from
-    any observation, a model of the whole record predicts: there its better mean counts. So it does in a pixel with next
-    to no observations, all days of it: what these few say of the model's offset holds for that model alone.
+    Parameters
+    ----------
+    config, seed, device
+        As in `fill`.
+    complete
+        Fit also the models that the first cube has no use for.
     """
-    by_pixel = _pixel_folds(observed, config.folds, seed)
-    by_block = _block_folds(observed.shape, config.folds, seed)
-    jobs = [(False, by_pixel, k) for k in range(config.folds)] + [(True, by_block, k) for k in range(config.folds)]
-    sums = {statistics: np.zeros((2, *observed.shape), np.float32) for statistics in (False, True)}
-    lonely = np.broadcast_to(observed.sum(0) < FEW, observed.shape)
-    far = (distance_to_observation(observed) > FAR_DAYS[0]) & ~lonely
-    for statistics, fold, k in bar(jobs, "forward models", progress=progress):
-        training = observed & (fold != k)
-        if not training.any():
-            continue
-        wanted = (fold == k) | (~observed & ~far if statistics else np.zeros_like(observed))
-        own = _with_statistics(features, ssm, training) if statistics else features
-        first = _first_values(own, ssm, training, wanted, config, config.networks, device, seed + k)
-        sums[statistics][:, wanted] += np.stack([first, np.ones_like(first)])
-    blind, known = (np.divide(total, np.maximum(count, 1)) for total, count in (sums[False], sums[True]))
-    others = observed & ~lonely
-    if 2 * others.sum() < observed.sum():  # too few to learn from: the folds must do, each the same for all days
-        lonely = np.zeros_like(lonely)
-    whole = (
-        (blind, lonely, features, others, config.strangers),
-        (known, far, _with_statistics(features, ssm, observed), observed, config.far),
-    )
-    for values, wanted, own, training, networks in whole:
-        if wanted.any() and training.any():
-            values[wanted] = _first_values(own, ssm, training, wanted, config, networks, device, seed)
-    return blind.astype(np.float32), known.astype(np.float32)
+
+    def __init__(self, config: FillerConfig, seed: int, device: str, *, complete: bool = False) -> None:
+        self.config, self.seed, self.device, self.complete = config, seed, device, complete
+        self.models: dict[str, list[Any]] = {}
+        self.folds: dict[int, int] = {}
+        self.fitted = False
+
+    def values(
+        self,
+        features: Features,
+        ssm: Float,
+        observed: Mask,
+        numbers: NDArray[np.int64],
+        progress: bool | None = None,
+    ) -> tuple[Float, Float]:
+        """Predictions (time, pixel) of the model blind to the pixel and of the one that knows it, out of fold.
+
+        Days without an observation are predicted by the models of all folds. Where no evidence will correct them, far
+        from any observation, a model of the whole record predicts: there its better mean counts. So it does in a pixel
+        with next to no observations, all days of it: what these few say of the model's offset holds for that model
+        alone.
+        """
+        folds, seed = self.config.folds, self.seed
+        by_pixel, by_block = self._pixel_folds(observed, numbers), _block_folds(observed.shape, folds, seed, numbers)
+        jobs = [("blind", by_pixel, k) for k in range(folds)] + [("known", by_block, k) for k in range(folds)]
+        sums = {name: np.zeros((2, *observed.shape), np.float32) for name in ("blind", "known")}
+        lonely = np.broadcast_to(observed.sum(0) < FEW, observed.shape)
+        far = (distance_to_observation(observed) > FAR_DAYS[0]) & ~lonely
+        for kind, fold, k in bar(jobs, "forward models", progress=progress):
+            training = observed & (fold != k)
+            wanted = (fold == k) | (~observed & ~far if kind == "known" else np.zeros_like(observed))
+            own = _with_statistics(features, ssm, training) if kind == "known" else features
+            first = self._say(f"{kind} {k}", own, ssm, training, wanted, self.config.networks, seed + k)
+            if first is not None:
+                sums[kind][:, wanted] += np.stack([first, np.ones_like(first)])
+        blind, known = (np.divide(total, np.maximum(count, 1)) for total, count in sums.values())
+        others = observed & ~lonely
+        if not self.fitted and 2 * others.sum() < observed.sum():  # too few to learn from: the folds must do
+            lonely = np.zeros_like(lonely)
+        for name, values, wanted, own, training, networks in (
+            ("strangers", blind, lonely, features, others, self.config.strangers),
+            ("far", known, far, _with_statistics(features, ssm, observed), observed, self.config.far),
+        ):
+            if wanted.any() or (self.complete and not self.fitted):
+                first = self._say(name, own, ssm, training, wanted, networks, seed)
+                values[wanted] = values[wanted] if first is None else first
+        self.fitted = True
+        return blind.astype(np.float32), known.astype(np.float32)
+
+    def _say(
+        self, name: str, features: Features, ssm: Float, training: Mask, wanted: Mask, networks: Networks, seed: int
+    ) -> Float | None:
+        """What the models of a name, fitted now if they are not yet, say at `wanted`; None where there is none."""
+        if not self.fitted and training.any():
+            self.models[name] = fit_members(features, ssm, training, self.config, networks, self.device, seed)
+        if name not in self.models:
+            return None
+        return mean_of(self.models[name], features, wanted)
+
+    def _pixel_folds(self, observed: Mask, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The fold of each pixel: one whose blind model has not seen it."""
+        if self.fitted:
+            own = np.array([self.folds.get(int(n), int(n) % self.config.folds) for n in numbers])
+            return np.broadcast_to(own, observed.shape)
+        folds = _pixel_folds(observed, self.config.folds, self.seed)
+        self.folds = dict(zip(numbers.tolist(), folds[0].tolist(), strict=True))
+        return folds
 
 
-def _first_values(
-    features: Features,
-    ssm: Float,
-    training: Mask,
-    wanted: Mask,
-    config: FillerConfig,
-    networks: Networks,
-    device: str,
-    seed: int,
-) -> Float:
-    """Fit boosting and, with samples enough, TsSMNet on `training`; the mean of what they say at `wanted`."""
+def fit_members(
+    features: Features, ssm: Float, training: Mask, config: FillerConfig, networks: Networks, device: str, seed: int
+) -> list[Any]:
+    """Boosting and, with samples enough, TsSMNet, fitted on `training`."""
+    samples = features.where(training)
     members = _members(config.forward, networks, config, int(training.sum()), device, seed)
-    samples, places = features.where(training), features.where(wanted)
-    out: Float = np.mean([m.fit(samples, ssm[training]).predict(places) for m in members], axis=0)
+    return [m.fit(samples, ssm[training]) for m in members]
+
+
+def mean_of(members: Sequence[Any], features: Features, wanted: Mask) -> Float:
+    """The mean of what they say at `wanted`."""
+    places = features.where(wanted)
+    if not len(places):
+        return np.zeros(0, np.float32)
+    out: Float = np.mean([m.predict(places) for m in members], axis=0)
     return out
 
 
@@ -267,14 +374,19 @@ def _pixel_folds(observed: Mask, folds: int, seed: int) -> NDArray[np.int64]:
     return np.broadcast_to(np.random.default_rng(seed).permutation(pixels) % folds, observed.shape)
 
 
-def _block_folds(shape: tuple[int, ...], folds: int, seed: int) -> NDArray[np.int64]:
-    """Folds of blocks of days, other blocks in each pixel; 40 days long, less on a short record."""
+def _block_folds(
+    shape: tuple[int, ...], folds: int, seed: int, numbers: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Folds of blocks of days, drawn by the pixel's number; 40 days long, less on a short record."""
     days, pixels = shape
     length = max(2, min(40, days // (2 * folds)))
-    rng = np.random.default_rng(seed)
-    block = (np.arange(days)[:, None] + rng.integers(0, length, pixels)) // length
-    keys = rng.integers(0, folds, (block.max() + 1, pixels))
-    out: NDArray[np.int64] = keys[block, np.arange(pixels)]
+    most = days // length + 2
+    numbers = np.arange(pixels) if numbers is None else numbers
+    out = np.empty(shape, np.int64)
+    for i, number in enumerate(numbers.tolist()):
+        rng = np.random.default_rng([seed, number])
+        start, keys = rng.integers(0, length), rng.integers(0, folds, most)
+        out[:, i] = keys[(np.arange(days) + start) // length]
     return out
 
 
@@ -299,14 +411,15 @@ def draws(case: Case, seed: int) -> Iterator[tuple[str, Mask, Record]]:
     days, pixels = case.observed.shape
     longest = max(3, min(40, days // 3))
     record, blind = case.record, replace(case.record, known=case.record.blind)
-    for n in range(2):
+    for n in range(4):
         yield "random", simulate_gaps(case.observed, "random", seed + n, fraction=0.15), record
         yield "blocks", simulate_gaps(case.observed, "blocks", seed + n, lengths=(min(5, longest), longest)), record
     if pixels >= 2 * case.config.folds:
         chosen = rng.permutation(pixels) % 4
-        for n in range(2):
+        for n in range(4):
             yield "pixels", case.observed & (chosen == n), _where(chosen == n, blind, record)
-        yield "few", _all_but_few(case.observed, chosen == 2, rng), _where(chosen == 2, blind, record)
+        for n in (0, 2):
+            yield "few", _all_but_few(case.observed, chosen == n, rng), _where(chosen == n, blind, record)
     if days >= 60:
         yield "ahead", *_one_side(case, seed)
 
@@ -333,7 +446,8 @@ def _one_side(case: Case, seed: int) -> tuple[Mask, Record]:
     known = case.record.known.copy()
     own = _with_statistics(case.features, case.record.ssm, training)
     networks = config.far  # as in those that will serve such days: weaker ones would overstate the errors
-    known[wanted] = _first_values(own, case.record.ssm, training, wanted, config, networks, case.device, seed)
+    members = fit_members(own, case.record.ssm, training, config, networks, case.device, seed)
+    known[wanted] = mean_of(members, own, wanted)
     return case.observed & gone, replace(case.record, known=known)
 
 
@@ -506,12 +620,12 @@ def situation(table: Float, names: tuple[str, ...]) -> NDArray[np.int64]:
 # --- the filled cube ---------------------------------------------------------------------------------------------
 
 
-def _answer(pixels: xr.Dataset, case: Case, correction: Correction, progress: bool | None) -> xr.Dataset:
-    mean, std, half = _everywhere(case, correction, progress)
+def _answer(pixels: xr.Dataset, case: Case, learned: Learned, progress: bool | None) -> xr.Dataset:
+    mean, std, half = _everywhere(case, learned.correction, progress)
     ssm, observed = pixels["ssm"].transpose("time", "pixel").values, case.observed
     known = observed.any(0) | np.isfinite(case.features.dynamic).any(2)
     source = np.where(frozen(pixels), SOURCE_FLAGS["filled_frozen"], SOURCE_FLAGS["filled"])
-    source = np.where(beyond_training(case), SOURCE_FLAGS["filled_extrapolated"], source)
+    source = np.where(beyond_training(case.features, learned.ranges), SOURCE_FLAGS["filled_extrapolated"], source)
     source = np.where(observed, SOURCE_FLAGS["observed"], np.where(known, source, SOURCE_FLAGS["outside"]))
     gone = ~observed & ~known
     arrays = {
@@ -559,13 +673,21 @@ def frozen(pixels: xr.Dataset) -> Mask:
     return np.zeros(pixels["ssm"].shape, bool)
 
 
-def beyond_training(case: Case) -> Mask:
-    """Days on which a forcing lies outside the range it had on observed days; shape (time, pixel)."""
-    out = np.zeros(case.observed.shape, bool)
+def _ranges(case: Case) -> dict[str, tuple[float, float]]:
+    """Smallest and largest value of each forcing on observed days."""
+    out = {}
     for i, name in enumerate(case.features.dynamic_names):
         if case.features.groups.get(name) == "forcing":
-            values = case.features.dynamic[:, :, i]
-            seen = values[case.observed]
+            seen = case.features.dynamic[:, :, i][case.observed]
             if np.isfinite(seen).any():
-                out |= (values < np.nanmin(seen)) | (values > np.nanmax(seen))
+                out[name] = float(np.nanmin(seen)), float(np.nanmax(seen))
+    return out
+
+
+def beyond_training(features: Features, ranges: Mapping[str, tuple[float, float]]) -> Mask:
+    """Days on which a forcing lies outside the range it had on observed days; shape (time, pixel)."""
+    out = np.zeros(features.shape, bool)
+    for name, (low, high) in ranges.items():
+        values = features.dynamic[:, :, features.dynamic_names.index(name)]
+        out |= (values < low) | (values > high)
     return out
