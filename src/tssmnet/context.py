@@ -74,32 +74,43 @@ class Neighbourhood:
         Shape (pixel, k), the neighbours from near to far.
     km
         Shape (pixel, k), their great-circle distances.
+    spacing
+        Typical distance of the nearest, km.
     """
 
     near: sparse.csr_matrix
     far: sparse.csr_matrix
     index: NDArray[np.int64]
     km: NDArray[np.float64]
+    spacing: float
 
 
-def neighbourhood(lat: NDArray[np.float64], lon: NDArray[np.float64]) -> Neighbourhood:
+def on_sphere(lat: NDArray[np.float64], lon: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Places in degrees as points of the unit sphere, shape (pixel, 3)."""
+    phi, lam = np.radians(lat), np.radians(lon)
+    return np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=1)
+
+
+def neighbourhood(lat: NDArray[np.float64], lon: NDArray[np.float64], spacing: float | None = None) -> Neighbourhood:
     """Neighbours by great-circle distance; the ranges are one and three typical spacings of the pixels.
 
     Parameters
     ----------
     lat, lon
         Degrees, shape (pixel,).
+    spacing
+        Typical distance of the nearest pixel, km; by default the median of these pixels.
     """
-    phi, lam = np.radians(lat), np.radians(lon)
-    place = np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=1)
+    place = on_sphere(lat, lon)
     k = min(NEIGHBOURS, len(lat) - 1)
     if k < 1:
         empty = sparse.csr_matrix((len(lat), len(lat)), dtype=np.float32)
-        return Neighbourhood(empty, empty, np.empty((len(lat), 0), np.int64), np.empty((len(lat), 0)))
+        return Neighbourhood(empty, empty, np.empty((len(lat), 0), np.int64), np.empty((len(lat), 0)), spacing or 1.0)
     chord, index = cKDTree(place).query(place, k + 1)
     km = 2 * EARTH_RADIUS_KM * np.arcsin(np.clip(chord[:, 1:] / 2, 0, 1))
-    spacing = max(float(np.median(km[:, 0])), 1.0)
-    return Neighbourhood(_weights(index[:, 1:], km, spacing), _weights(index[:, 1:], km, 3 * spacing), index[:, 1:], km)
+    spacing = max(float(np.median(km[:, 0])), 1.0) if spacing is None else spacing
+    near, far = (_weights(index[:, 1:], km, reach) for reach in (spacing, 3 * spacing))
+    return Neighbourhood(near, far, index[:, 1:], km, spacing)
 
 
 def _weights(index: NDArray[np.int64], km: NDArray[np.float64], reach: float) -> sparse.csr_matrix:

@@ -227,7 +227,8 @@ def prepare(
     numbers = np.arange(observed.shape[1]) if numbers is None else numbers
     blind, known = forward.values(features, ssm, observed, numbers, progress)
     known = np.where((observed.sum(0) < FEW) | ("own" in config.ignore), blind, known)
-    around = neighbourhood(pixels["lat"].values, pixels["lon"].values)
+    around = neighbourhood(pixels["lat"].values, pixels["lon"].values, forward.spacing)
+    forward.spacing = around.spacing
     if observed.shape[1] < 2 * config.folds:  # the folds are of days then, and no forward model is blind to a pixel
         config = replace(config, kernel=replace(config.kernel, offset=0.0))
     return Case(features, Record(ssm, known, blind, _rain(pixels)), observed, around, config, forward.device)
@@ -274,6 +275,7 @@ class Forward:
         self.config, self.seed, self.device, self.complete = config, seed, device, complete
         self.models: dict[str, list[Any]] = {}
         self.folds: dict[int, int] = {}
+        self.spacing: float | None = None
         self.fitted = False
 
     def values(
