@@ -223,11 +223,40 @@ def test_a_block_does_not_grow_with_the_record_nor_with_the_map():
     assert sizes[1] == sizes[2]
 
 
-def test_a_model_that_needs_the_whole_cube_says_so_when_it_does_not_fit(tmp_path, monkeypatch):
-    path = write_cube(scattered(), tmp_path / "cube.zarr")
-    monkeypatch.setattr(stream, "FILLER_BYTES", 10**12)
-    with pytest.raises(TssmnetError, match="holds the whole cube in memory: 990 pixel-days"):
-        reconstruct_file(path, tmp_path / "out.zarr", "filler")
+FILLER = {
+    "model": "filler", "folds": 2, "thirds": 2, "networks": (), "strangers": (), "far": (), "corrector": (),
+    "forward": {"rounds": 10, "depth": 4}, "boosting": {"rounds": 10, "depth": 4}, "spread": {"rounds": 5, "depth": 3},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("make", [scattered, gridded])
+def test_the_filler_in_blocks_gives_what_it_gives_in_memory(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(stream, "FILLER_BLOCKS", 0)  # so that the cube is taken for a large one
+    cube = make()
+    path = write_cube(cube, tmp_path / "cube.zarr")
+    filled = reconstruct_file(path, tmp_path / "out.zarr", block_bytes=100 * SMALL, **FILLER)
+    expected = in_memory(cube, **FILLER)
+    found = same_values(tmp_path / "out.zarr", expected)
+    assert all(v.attrs["long_name"] == expected[n].attrs["long_name"] for n, v in found.data_vars.items())
+    assert filled.counts == {n: int((found["source"] == f).sum()) for n, f in SOURCE_FLAGS.items()}
+
+
+def test_the_filler_learns_from_patches_and_a_pixel_has_its_value_whatever_the_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr(stream, "FILLER_BLOCKS", 0)
+    monkeypatch.setattr("tssmnet.patches.NEIGHBOURS", 6)
+    monkeypatch.setattr("tssmnet.context.NEIGHBOURS", 6)
+    path = write_cube(mock_cube(days=90, shape=(8, 6), seed=2), tmp_path / "cube.zarr")
+    learned = []
+    whole = stream.patches.learn_to
+    monkeypatch.setattr(stream.patches, "learn_to", lambda *a: learned.append(a[2]) or whole(*a))
+    outs = []
+    for k, size in enumerate((40_000, 400_000)):
+        assert len(cut(open_dataset(path), 2 * size * 12 // stream.FILLER_BYTES)) > 1
+        reconstruct_file(path, tmp_path / f"{k}.zarr", block_bytes=size, rows=300, **FILLER)
+        outs.append(open_dataset(tmp_path / f"{k}.zarr").load().drop_attrs())
+    assert 7 <= len(learned[0]) < 30
+    xr.testing.assert_identical(*outs)
+    assert not outs[0].ssm.isnull().any()
 
 
 def test_unknown_names_are_refused_before_anything_is_read_or_written(tmp_path):

@@ -299,6 +299,10 @@ VARIABLE_ATTRS: dict[str, dict[str, Any]] = {
         "units": "m3 m-3",
     },
     "ssm_std": {"long_name": "standard deviation of the error of filled values", "units": "m3 m-3"},
+    "ssm_lower": {"long_name": "lower end of the interval that is to hold 90 % of the values", "units": "m3 m-3"},
+    "ssm_upper": {"long_name": "upper end of the interval that is to hold 90 % of the values", "units": "m3 m-3"},
+    "days_to_observation": {"long_name": "days to the nearest observation of the pixel", "units": "d"},
+    "km_to_observation": {"long_name": "distance of the nearest pixel observed that day", "units": "km"},
     "source": {
         "long_name": "where the value of ssm comes from",
         "standard_name": "status_flag",

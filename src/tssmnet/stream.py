@@ -1,10 +1,11 @@
 """Gap filling of cubes larger than memory: from a file to a file, a block of pixels at a time.
 
-A feature looks at its own pixel only (forcing, memory, descriptors, season, place; classes are those that the
-attributes declare), so a block of pixels has the features it has in the whole cube. What must be known of the whole is
-gathered first: how much was observed where, which descriptors a screening keeps, and the training rows. Then each
+A feature of a model looks at its own pixel only (forcing, memory, descriptors, season, place; classes are those that
+the attributes declare), so a block of pixels has the features it has in the whole cube. What must be known of the whole
+is gathered first: how much was observed where, which descriptors a screening keeps, and the training rows. Then each
 block is a task of its own that reads its part of the cube and writes its part of the output, in this process or on a
-dask cluster. The blocks are sized in bytes, so memory does not grow with the record nor with the map.
+dask cluster. The blocks are sized in bytes, so memory does not grow with the record nor with the map. The filler looks
+at neighbours, too: its blocks are read with the pixels around them (`tssmnet.patches`).
 
 Work in progress lies beside the output in a hidden folder named by what it is made from: the fitted model, the part of
 the output that is written, and a mark for each finished block. A run that was killed goes on from there; the output
@@ -31,6 +32,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from tssmnet import patches
 from tssmnet.cube import (
     SOURCE_FLAGS,
     check_cube,
@@ -80,7 +82,10 @@ BLOCK_BYTES = 2**27
 CHUNK_BYTES = 2**23
 """A chunk of the output at most."""
 
-FILLER_BYTES = 600
+FILLER_BLOCKS = 8
+"""A cube for which the filler takes no more memory than so many blocks is held whole."""
+
+FILLER_BYTES = 2000
 """Memory that a model of kind ``filler`` takes for each pixel-day, about."""
 
 
@@ -117,7 +122,7 @@ def reconstruct_file(
         has no more than `rows` observations, and whose variables are in the order of their names.
     rows
         Training rows at most. Of more observations, pixels are drawn evenly over the map, and from each the same
-        number of days.
+        number of days; the filler takes all days of patches of pixels.
     block_bytes
         Size of a block of pixels in memory.
     scheduler
@@ -133,14 +138,12 @@ def reconstruct_file(
     ------
     CubeError
         If there is no such cube, it is none, or `out` has no known ending.
-    TssmnetError
-        If the model needs the whole cube in memory and that is too little.
     """
     check_output(out, cube)
     source = _open_checked(Path(cube))
     progress = not quiet() if progress is None else progress
     recipe = choose(model, features, params, seed, device)
-    if MODELS[model].kind == "filler":
+    if MODELS[model].kind == "filler" and _learns_whole(source, rows, block_bytes):
         return _in_memory(source, Path(out), recipe, progress)
     job = _job(source, Path(cube).resolve(), Path(out).resolve(), recipe, rows, block_bytes)
     if not (job.folder / PREPARED).is_file():
@@ -151,16 +154,12 @@ def reconstruct_file(
     return Filled(Path(out), counts)
 
 
-def _in_memory(cube: xr.Dataset, out: Path, recipe: Recipe, progress: bool) -> Filled:
-    """Models that look at neighbours and at the whole record have no blocks: all at once, if there is room for it."""
-    import psutil
+def _learns_whole(cube: xr.Dataset, rows: int, block_bytes: int) -> bool:
+    """Whether the filler learns from all of a cube, which then is in memory anyway."""
+    return FILLER_BYTES * cube["ssm"].size <= FILLER_BLOCKS * block_bytes and int(cube["ssm"].count()) <= rows
 
-    needed, free = FILLER_BYTES * cube["ssm"].size / 1e9, psutil.virtual_memory().available / 1e9
-    if needed > free:
-        raise TssmnetError(
-            f"model {recipe.model!r} holds the whole cube in memory: {cube['ssm'].size:,} pixel-days take about "
-            f"{needed:.1f} GB and {free:.1f} GB are free; fill the cube region by region, or take model='tssmnet'"
-        )
+
+def _in_memory(cube: xr.Dataset, out: Path, recipe: Recipe, progress: bool) -> Filled:
     filled = reconstruct(
         cube, recipe.model, seed=recipe.seed, device=recipe.device, progress=progress, **dict(recipe.params)
     )
@@ -198,6 +197,11 @@ class Grid:
             d: slice(int(i) * s, min((int(i) + 1) * s, n))
             for d, i, s, n in zip(self.dims, at, self.shape, self.sizes, strict=True)
         }
+
+    def block_of(self, at: Index) -> Index:
+        """The block of each pixel; `at` has its place along each dim, shape (dims, pixel)."""
+        out: Index = np.ravel_multi_index(tuple(at // np.array(self.shape)[:, None]), self._counts)
+        return out
 
     def pixels(self, index: int) -> Index:
         """Numbers, in the whole cube, of the pixels of block `index`, in their order there."""
@@ -267,6 +271,22 @@ def _load(cube: xr.Dataset, grid: Grid, index: int) -> xr.Dataset:
     return to_pixels(cube.isel(grid.region(index)).load())
 
 
+def load_pixels(cube: xr.Dataset, grid: Grid, numbers: Index) -> xr.Dataset:
+    """Pixels by their numbers, sorted, in (time, pixel) form and in memory; of a block only the part that they span."""
+    at = np.stack(np.unravel_index(numbers, grid.sizes))
+    block = grid.block_of(at)
+    parts, order = [], []
+    for index in np.unique(block):
+        own = at[:, block == index]
+        low, high = own.min(axis=1), own.max(axis=1) + 1
+        region = {d: slice(int(a), int(b)) for d, a, b in zip(grid.dims, low, high, strict=True)}
+        place = np.ravel_multi_index(tuple(own - low[:, None]), tuple(high - low))
+        parts.append(to_pixels(cube.isel(region).load()).isel(pixel=place))
+        order.append(numbers[block == index])
+    together = xr.concat(parts, "pixel", data_vars="minimal", coords="minimal", compat="override", join="override")
+    return together.isel(pixel=np.argsort(np.concatenate(order)))
+
+
 def _pieces(pixels: xr.Dataset, columns: int, most: int) -> Iterator[slice]:
     """Slices of the pixels of a block whose features, `columns` a pixel-day, take at most `most` bytes."""
     step = max(1, most // (4 * max(1, columns) * pixels.sizes["time"]))
@@ -302,7 +322,9 @@ def _job(source: xr.Dataset, cube: Path, out: Path, recipe: Recipe, rows: int, b
     from tssmnet.provenance import library_hashes
     from tssmnet.store import content_hash
 
-    grid = cut(source, block_bytes)
+    whole = MODELS[recipe.model].kind == "filler"  # its memory is no multiple of its input's
+    daily = 4 * (1 + len(dynamic_names(source)))
+    grid = cut(source, 2 * block_bytes * daily // FILLER_BYTES if whole else block_bytes)
     digest = file_hash(cube)
     homes = {name: spec.where.partition(":")[0] for name, spec in MODELS.items()}
     code = library_hashes([__name__, homes[recipe.model]], without=homes.values())
@@ -331,16 +353,19 @@ def _prepare(job: Job, source: xr.Dataset, progress: bool) -> None:
     shutil.rmtree(job.folder / DONE, ignore_errors=True)
     cube = _open_lazily(job.cube)
     kept: list[str] | None = None
-    spread = False
-    if MODELS[job.recipe.model].kind != "baseline":  # a baseline is fitted to each block: it knows only its own pixels
+    beside: dict[str, Any] = {}
+    if MODELS[job.recipe.model].kind == "filler":
+        _learn(cube, job, progress)
+        beside = dict(patches.OUTPUTS)
+    elif MODELS[job.recipe.model].kind != "baseline":  # one is fitted to each block: it knows only its own pixels
         survey = _survey(cube, job, progress)
         kept = survey.kept
         fitted = _fit(cube, job, survey, progress)
-        spread = hasattr(fitted.own, "predict_std")
+        beside = {"ssm_std": np.float32} if hasattr(fitted.own, "predict_std") else {}
         for name in ("own", "plain"):
             if (ready := getattr(fitted, name)) is not None:
                 ready.save(job.folder / name)
-    _create(job, source, spread)
+    _create(job, source, beside)
     (job.folder / DONE).mkdir()
     about = {
         "cube": str(job.cube), "recipe": asdict(job.recipe), "block_bytes": job.block_bytes, "grid": asdict(job.grid),
@@ -383,6 +408,24 @@ def _survey(cube: xr.Dataset, job: Job, progress: bool) -> Survey:
     return Survey(counts, unseen, kept, whole=size <= WHOLE_BYTES and int(counts.sum()) <= job.rows)
 
 
+def _learn(cube: xr.Dataset, job: Job, progress: bool) -> None:
+    """The filler, from patches of the map."""
+    counts = _survey(cube, job, progress).counts
+    if not counts.any():
+        raise TssmnetError(_nothing(job))
+    numbers = patches.draw_patches(counts, _surroundings(cube), job.rows, job.recipe.seed)
+    patches.learn_to(job.folder, load_pixels(cube, job.grid, numbers), numbers, job.recipe, progress)
+
+
+def _surroundings(cube: xr.Dataset) -> patches.Surroundings:
+    places = to_pixels(cube[[]].assign_coords(lat=cube["lat"], lon=cube["lon"]))
+    return patches.Surroundings(places["lat"].values, places["lon"].values)
+
+
+def _nothing(job: Job) -> str:
+    return f"{job.cube.name}: ssm has no observation at all, so there is nothing to learn from"
+
+
 def _example(cube: xr.Dataset, job: Job) -> Features:
     """Features of the cube's first pixel: which there are."""
     return _features(to_pixels(cube.isel(dict.fromkeys(job.grid.dims, slice(0, 1))).load()), job.recipe, None)
@@ -407,7 +450,7 @@ def _fit(cube: xr.Dataset, job: Job, survey: Survey, progress: bool) -> Fitted:
     import inspect
 
     if not survey.counts.any():
-        raise TssmnetError(f"{job.cube.name}: ssm has no observation at all, so there is nothing to learn from")
+        raise TssmnetError(_nothing(job))
     if survey.whole:
         pixels = to_pixels(cube.load())
         training = all_samples(pixels, _features(pixels, job.recipe, survey.kept))
@@ -505,7 +548,7 @@ def _drawn_days(series: NDArray[Any], most: int, seed: list[int]) -> Index:
 # --- the blocks --------------------------------------------------------------------------------------------------
 
 
-def _create(job: Job, source: xr.Dataset, spread: bool) -> None:
+def _create(job: Job, source: xr.Dataset, beside: Mapping[str, Any]) -> None:
     """The output without values: its variables with their final size, chunks and attributes, and its coordinates."""
     import dask.array as da
 
@@ -513,7 +556,7 @@ def _create(job: Job, source: xr.Dataset, spread: bool) -> None:
     dims, shape = ("time", *grid.dims), (days, *grid.sizes)
     chunks = _output_chunks(source, grid)
     kinds: dict[str, Any] = {"ssm": source["ssm"].dtype, "ssm_model": np.float32, "source": np.int8}
-    kinds |= {"ssm_std": np.float32} if spread else {}
+    kinds |= beside
     empty = {n: (dims, da.zeros(shape, chunks=chunks, dtype=d)) for n, d in kinds.items()}
     coords = source.coords if grid.dims != ("pixel",) else to_pixels(source[["ssm"]]).coords
     output = describe(xr.Dataset(empty, coords), source, job.recipe, job.input_sha256).drop_encoding()
@@ -546,6 +589,8 @@ class Ready:
     kept: list[str] | None
     fitted: Fitted | None
     columns: int
+    learned: Any = None
+    surroundings: patches.Surroundings | None = None
 
 
 @lru_cache(maxsize=1)
@@ -560,7 +605,9 @@ def _ready(folder: str, made: int) -> Ready:
     cube = _open_lazily(Path(about["cube"]))
     fitted = Fitted(*models) if models else None
     columns = len(models[0].names_) if models and hasattr(models[0], "names_") else 1 + 8 * len(dynamic_names(cube))
-    return Ready(cube, recipe, grid, about["block_bytes"], kept, fitted, columns)
+    learned = patches.learned_in(path)
+    around = None if learned is None else _surroundings(cube)
+    return Ready(cube, recipe, grid, about["block_bytes"], kept, fitted, columns, learned, around)
 
 
 def fill_block(folder: str, index: int) -> dict[str, int]:
@@ -575,10 +622,14 @@ def fill_block(folder: str, index: int) -> dict[str, int]:
 
     ready = _ready(folder, (Path(folder) / PREPARED).stat().st_mtime_ns)
     region = ready.grid.region(index)
-    pixels = _load(ready.cube, ready.grid, index)
     root = zarr.open_group(Path(folder) / DATA, mode="r+")
-    shape = (pixels.sizes["time"], *(s.stop - s.start for s in region.values()))
-    values = _filled_block(ready, pixels)
+    shape = (ready.cube.sizes["time"], *(s.stop - s.start for s in region.values()))
+    if ready.surroundings is not None:
+        wanted = ready.grid.pixels(index)
+        numbers = ready.surroundings.around(wanted)
+        values = patches.filled_among(load_pixels(ready.cube, ready.grid, numbers), numbers, wanted, ready.learned)
+    else:
+        values = _filled_block(ready, _load(ready.cube, ready.grid, index))
     for name, array in values.items():
         target: Any = root[name]
         target[(slice(None), *region.values())] = array.reshape(shape)

@@ -1,0 +1,101 @@
+"""The filler over a cube of any size: learned on patches of it, applied to a block of pixels and their neighbours.
+
+Unlike the models of `tssmnet.stream`, the filler looks beyond its pixel: at the observations of `NEIGHBOURS` pixels
+around. So it learns on patches, pixels with all their neighbours, spread evenly over the map, and a block is loaded
+with the pixels around it. Each pixel then has the same value whatever the blocks.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from tssmnet.context import NEIGHBOURS, on_sphere
+from tssmnet.filler import Learned, apply, learn, settings
+from tssmnet.models.base import write_atomically
+from tssmnet.reconstruct import Recipe
+
+Index = NDArray[np.int64]
+
+FILE = "filler.pickle"
+
+OUTPUTS: Mapping[str, Any] = dict.fromkeys(
+    ("ssm_model", "ssm_std", "ssm_lower", "ssm_upper", "days_to_observation", "km_to_observation"), np.float32
+)
+"""What the filler writes beside ``ssm`` and ``source``, and of which type."""
+
+
+class Surroundings:
+    """Which pixels are near which, by great-circle distance.
+
+    Parameters
+    ----------
+    lat, lon
+        Of all pixels of the cube, degrees, shape (pixel,).
+    """
+
+    def __init__(self, lat: NDArray[np.float64], lon: NDArray[np.float64]) -> None:
+        self._places = on_sphere(lat, lon)
+        self._tree = cKDTree(self._places)
+
+    def around(self, numbers: Index) -> Index:
+        """These pixels and the `NEIGHBOURS` nearest of each, sorted.
+
+        Examples
+        --------
+        >>> Surroundings(np.zeros(100), np.arange(100.0)).around(np.array([0, 50]))[[0, 24, 25, -1]].tolist()
+        [0, 24, 38, 62]
+        """
+        _, nearest = self._tree.query(self._places[numbers], min(NEIGHBOURS + 1, len(self._places)))
+        return np.union1d(numbers, np.ravel(nearest))
+
+
+def draw_patches(counts: Index, surroundings: Surroundings, rows: int, seed: int) -> Index:
+    """Pixels to learn from: patches spread over the map that hold about so many observations, at least one patch.
+
+    Parameters
+    ----------
+    counts
+        Observations of each pixel.
+    surroundings
+        Of all pixels.
+    rows
+        Observations wanted in all.
+    seed
+        Of the places of the patches.
+
+    Returns
+    -------
+    Numbers of the pixels, sorted.
+    """
+    seen = np.flatnonzero(counts)
+    patches = min(len(seen), max(1, int(rows / ((NEIGHBOURS + 1) * counts[seen].mean()))))
+    edges = np.linspace(0, len(seen), patches + 1)
+    places = edges[:-1] + np.random.default_rng(seed).random(patches) * np.diff(edges)
+    return surroundings.around(seen[places.astype(np.int64)])
+
+
+def learn_to(folder: Path, pixels: xr.Dataset, numbers: Index, recipe: Recipe, progress: bool) -> None:
+    """Learn on some pixels of a cube, in (time, pixel) form, and keep what is learned in a folder."""
+    config = settings(dict(recipe.params))
+    _, learned = learn(pixels, config, recipe.seed, recipe.device, progress, numbers=numbers, complete=True)
+    write_atomically(folder / FILE, pickle.dumps(learned))
+
+
+def learned_in(folder: Path) -> Learned | None:
+    """What `learn_to` kept in a folder of this library's own making; None where there is nothing."""
+    path = folder / FILE
+    return pickle.loads(path.read_bytes()) if path.is_file() else None
+
+
+def filled_among(pixels: xr.Dataset, numbers: Index, wanted: Index, learned: Learned) -> dict[str, NDArray[Any]]:
+    """Output arrays (time, pixel), by name, of the pixels `wanted` among those loaded, which bear `numbers`."""
+    filled = apply(pixels, learned, numbers).isel(pixel=np.searchsorted(numbers, wanted))
+    return {str(name): variable.values for name, variable in filled.data_vars.items()}
