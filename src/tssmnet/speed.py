@@ -120,9 +120,11 @@ def training_table(content: Mapping[str, Any]) -> pd.DataFrame:
 def reconstruction_table(content: Mapping[str, Any]) -> pd.DataFrame:
     """The fillings of ``benchmark-reconstruction.json``, each from a process of its own."""
     groups = {"China": content["china"], **{f"over {k}": v for k, v in content["scaling"].items()}}
+    groups["the filler"] = content["filler"]["runs"]
     rows = [
         {
             "run": name,
+            "model": r["model"],
             "pixels": r["pixels"],
             "days": r["days"],
             "workers": r["workers"],
