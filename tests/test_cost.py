@@ -23,3 +23,11 @@ def test_each_stage_is_measured_and_says_what_a_kill_keeps(monkeypatch):
     assert found[1].units == 31 * 33
     assert found[1].hours == 31 * 33 * 0.1 / 3600
     assert all(s.seconds > 0 and np.isfinite(s.hours) and s.resumes for s in found)
+
+
+def test_stored_benchmarks_give_hours_where_they_are():
+    run = {"pixels": 1000, "days": 365, "processor_seconds": 7200.0}
+    filled = {"china": [run, run], "filler": {"projected_hours_to_fill_a_year_of_china": 3.0}}
+    assert cost.stored(None, None) == []
+    hours = [r["processor hours"] for r in cost.stored({"china": [run]}, filled)]
+    assert hours == [2.0, 2.0, 2.0, 3.0]

@@ -7,7 +7,7 @@ made-up arrays of the genuine shape. It leaves out waiting for disks and network
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,6 +171,24 @@ def training(model: str, samples: int = 20_000, columns: int = 64, epochs: int =
     start = time.process_time()
     work()
     return (time.process_time() - start) / (samples * epochs)
+
+
+def stored(described: Mapping[str, Any] | None, filled: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Processor hours of the stages that stored benchmarks timed, of the descriptors and of filling, where they are."""
+    rows: list[dict[str, Any]] = []
+    for run in described["china"] if described else ():
+        rows.append(_timed(f"31 descriptors of {run['pixels']:,} pixels, {run['days']} days", run))
+    for run in filled["china"] if filled else ():
+        rows.append(_timed(f"{run['pixels']:,} pixels, {run['days']} days filled, the fit among it", run))
+    if filled:
+        hours = filled["filler"]["projected_hours_to_fill_a_year_of_china"]
+        stage, where = "a year of China filled by the filler, after its fit", "projected from a stored run"
+        rows.append({"stage": stage, "processor hours": hours, "where": where})
+    return rows
+
+
+def _timed(stage: str, run: Mapping[str, Any]) -> dict[str, Any]:
+    return {"stage": stage, "processor hours": run["processor_seconds"] / 3600, "where": "stored run"}
 
 
 def disk(settings: Settings, variables: int = 11) -> int:
