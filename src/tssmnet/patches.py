@@ -8,7 +8,8 @@ with the pixels around it. Each pixel then has the same value whatever the block
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +90,21 @@ def learn_to(folder: Path, pixels: xr.Dataset, numbers: Index, recipe: Recipe, p
     write_atomically(folder / FILE, pickle.dumps(learned))
 
 
+@dataclass(frozen=True)
+class Filler:
+    """A learned filler, and which pixels are near which: what filling a block takes."""
+
+    learned: Learned
+    surroundings: Surroundings
+
+    def fill(self, wanted: Index, read: Callable[[Index], xr.Dataset]) -> dict[str, NDArray[Any]]:
+        """Output arrays (time, pixel), by name, of the pixels `wanted`; `read` loads pixels by their numbers."""
+        numbers = self.surroundings.around(wanted)
+        filled = apply(read(numbers), self.learned, numbers).isel(pixel=np.searchsorted(numbers, wanted))
+        return {str(name): variable.values for name, variable in filled.data_vars.items()}
+
+
 def learned_in(folder: Path) -> Learned | None:
     """What `learn_to` kept in a folder of this library's own making; None where there is nothing."""
     path = folder / FILE
     return pickle.loads(path.read_bytes()) if path.is_file() else None
-
-
-def filled_among(pixels: xr.Dataset, numbers: Index, wanted: Index, learned: Learned) -> dict[str, NDArray[Any]]:
-    """Output arrays (time, pixel), by name, of the pixels `wanted` among those loaded, which bear `numbers`."""
-    filled = apply(pixels, learned, numbers).isel(pixel=np.searchsorted(numbers, wanted))
-    return {str(name): variable.values for name, variable in filled.data_vars.items()}

@@ -24,7 +24,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -589,8 +589,7 @@ class Ready:
     kept: list[str] | None
     fitted: Fitted | None
     columns: int
-    learned: Any = None
-    surroundings: patches.Surroundings | None = None
+    filler: patches.Filler | None = None
 
 
 @lru_cache(maxsize=1)
@@ -606,8 +605,8 @@ def _ready(folder: str, made: int) -> Ready:
     fitted = Fitted(*models) if models else None
     columns = len(models[0].names_) if models and hasattr(models[0], "names_") else 1 + 8 * len(dynamic_names(cube))
     learned = patches.learned_in(path)
-    around = None if learned is None else _surroundings(cube)
-    return Ready(cube, recipe, grid, about["block_bytes"], kept, fitted, columns, learned, around)
+    filler = None if learned is None else patches.Filler(learned, _surroundings(cube))
+    return Ready(cube, recipe, grid, about["block_bytes"], kept, fitted, columns, filler)
 
 
 def fill_block(folder: str, index: int) -> dict[str, int]:
@@ -624,10 +623,8 @@ def fill_block(folder: str, index: int) -> dict[str, int]:
     region = ready.grid.region(index)
     root = zarr.open_group(Path(folder) / DATA, mode="r+")
     shape = (ready.cube.sizes["time"], *(s.stop - s.start for s in region.values()))
-    if ready.surroundings is not None:
-        wanted = ready.grid.pixels(index)
-        numbers = ready.surroundings.around(wanted)
-        values = patches.filled_among(load_pixels(ready.cube, ready.grid, numbers), numbers, wanted, ready.learned)
+    if ready.filler is not None:
+        values = ready.filler.fill(ready.grid.pixels(index), partial(load_pixels, ready.cube, ready.grid))
     else:
         values = _filled_block(ready, _load(ready.cube, ready.grid, index))
     for name, array in values.items():
