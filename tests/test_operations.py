@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from tssmnet.cube import write_dataset
 from tssmnet.errors import TssmnetError
 from tssmnet.operations import extend
+from tssmnet.reconstruct import reconstruct
 from tssmnet.testing import mock_cube
 
 
@@ -72,3 +74,12 @@ def test_the_filler_learns_from_a_window_and_leaves_the_days_before_as_they_are(
     assert record.isel(time=slice(0, 70)).equals(first)
     assert not record.ssm.isnull().any()
     assert (record.ssm_upper > record.ssm_lower).all()
+
+
+def test_what_extend_did_not_begin_is_not_begun_anew(cube, tmp_path):
+    out = tmp_path / "filled.zarr"
+    write_dataset(reconstruct(cube, "linear"), out)
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    with pytest.raises(TssmnetError, match=r"no record that `extend` began.*another output"):
+        extend(cube, out, "linear")
+    assert before == {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}

@@ -258,6 +258,28 @@ def test_the_filler_learns_from_patches_and_a_pixel_has_its_value_whatever_the_b
     assert not outs[0].ssm.isnull().any()
 
 
+def test_an_interrupted_filler_goes_on_at_its_block_without_learning_anew(tmp_path, monkeypatch):
+    of_one_moment(monkeypatch)
+    monkeypatch.setattr(stream, "FILLER_BLOCKS", 0)
+    path, call = write_cube(gridded(), tmp_path / "cube.zarr"), {"block_bytes": 500_000, **FILLER}
+    reconstruct_file(path, tmp_path / "once" / "out.zarr", **call)
+    whole, computed = stream.fill_block, []
+
+    def interrupted(folder, index):
+        if index == 2:
+            raise KeyboardInterrupt
+        return whole(folder, index)
+
+    monkeypatch.setattr(stream, "fill_block", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        reconstruct_file(path, tmp_path / "out.zarr", **call)
+    monkeypatch.setattr(stream.patches, "learn_to", None)
+    monkeypatch.setattr(stream, "fill_block", lambda f, i: computed.append(i) or whole(f, i))
+    reconstruct_file(path, tmp_path / "out.zarr", **call)
+    assert computed[0] == 2
+    assert bytes_of(tmp_path / "out.zarr") == bytes_of(tmp_path / "once" / "out.zarr")
+
+
 def test_unknown_names_are_refused_before_anything_is_read_or_written(tmp_path):
     path = write_cube(scattered(), tmp_path / "cube.zarr")
     with pytest.raises(UnknownNameError, match="did you mean 'rounds'"):

@@ -73,7 +73,8 @@ def extend(
     Raises
     ------
     TssmnetError
-        If the cube begins on another day or ends earlier, or the recipe is another.
+        If the cube begins on another day or ends earlier, the recipe is another, or what stands at `out` was not begun
+        here, so that filling it would begin it anew.
     CubeError
         If the dataset is no cube.
 
@@ -94,6 +95,12 @@ def extend(
     keep = out.with_name(out.name + ".model")
     plan = _plan(cube, recipe, keep)
     if plan is None:
+        begun = keep.exists() or keep.with_name(keep.name + ".part").exists()  # and killed before its end
+        if out.exists() and not begun:
+            raise TssmnetError(
+                f"{out} is no record that `extend` began, so it has no {keep.name} to go on with; name another output, "
+                "which is then filled whole and grows from there, or remove it"
+            )
         return _begin(cube, out, keep, recipe, progress)
     kept = _held(out)
     if kept == cube.sizes["time"]:
@@ -153,8 +160,8 @@ def _begin(cube: xr.Dataset, out: Path, keep: Path, recipe: Recipe, progress: bo
         filled = reconstruct(
             cube, recipe.model, seed=recipe.seed, device=recipe.device, progress=progress, **recipe.params
         )
-        write_dataset(_chunked(filled), out)
         keep.mkdir(parents=True, exist_ok=True)
+        write_dataset(_chunked(filled), out)
         with placing(keep / PLAN) as part:
             part.write_text(json.dumps(_agreed(cube, recipe) | {"learned": days}, indent=1), encoding="utf-8")
         return Extension(0, days, True, out)
