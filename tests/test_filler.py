@@ -5,8 +5,19 @@ import pytest
 import xarray as xr
 
 from tssmnet.cli import main
-from tssmnet.cube import write_dataset
-from tssmnet.filler import SITUATIONS, FillerConfig, Forward, apply, draws, fill, learn, prepare, situation
+from tssmnet.cube import SOURCE_FLAGS, write_dataset
+from tssmnet.filler import (
+    SITUATIONS,
+    FillerConfig,
+    Forward,
+    apply,
+    draws,
+    fill,
+    first_values,
+    learn,
+    prepare,
+    situation,
+)
 from tssmnet.gaps import simulate_gaps
 from tssmnet.models import make_model
 from tssmnet.reconstruct import reconstruct
@@ -136,13 +147,37 @@ def test_masks_hide_only_observations_and_the_forward_model_of_a_hidden_pixel_is
     assert kinds == {"random", "blocks", "pixels", "few", "ahead"}
 
 
+def applied(cube, learned, numbers, place=None):
+    """Both passes over pixels of a cube: the forward models, then the correction of those at `place`."""
+    blind, known = first_values(cube, learned, numbers)
+    beside = cube[["ssm", "precipitation"]].assign(blind=(("time", "pixel"), blind), known=(("time", "pixel"), known))
+    place = np.arange(len(numbers)) if place is None else place
+    return apply(cube.isel(pixel=place), beside, place, learned)
+
+
 def test_a_filler_applied_to_the_pixels_it_was_fitted_on_fills_them_as_it_did(cube):
     numbers = np.arange(100, 100 + cube.sizes["pixel"])
     _, learned = learn(cube, FillerConfig(**SMALL), progress=False, numbers=numbers)
-    again = apply(cube, learned, numbers)
+    again = applied(cube, learned, numbers)
     _, learned = learn(cube, FillerConfig(**SMALL), progress=False)
-    xr.testing.assert_identical(apply(cube, learned, np.arange(len(numbers))), fill(cube, progress=False, **SMALL))
+    xr.testing.assert_identical(applied(cube, learned, np.arange(len(numbers))), fill(cube, progress=False, **SMALL))
     assert not again.ssm.isnull().any()
+
+
+def test_a_pixel_is_filled_alike_among_many_and_with_its_neighbours_alone(cube):
+    numbers, place = np.arange(cube.sizes["pixel"]), np.array([3, 4, 17])
+    _, learned = learn(cube, FillerConfig(**SMALL), progress=False)
+    few = applied(cube, learned, numbers, place)
+    xr.testing.assert_identical(few, applied(cube, learned, numbers).isel(pixel=place))
+
+
+def test_where_neither_forcing_nor_observations_are_known_nothing_is_said(cube):
+    lost = np.arange(cube.sizes["pixel"]) == 5
+    day = {n: v.where(~xr.DataArray(lost, dims="pixel")) for n, v in cube.data_vars.items() if "time" in v.dims}
+    out = fill(cube.assign(day), progress=False, **SMALL)
+    for name in ("ssm", "ssm_model", "ssm_std", "ssm_lower", "ssm_upper"):
+        np.testing.assert_array_equal(out[name].isnull().all("time"), lost)
+    assert set(np.unique(out.source[:, 5])) == {SOURCE_FLAGS["outside"]}
 
 
 def test_a_filler_fills_pixels_it_has_not_seen_about_as_well_as_those_it_was_fitted_on():
@@ -150,7 +185,7 @@ def test_a_filler_fills_pixels_it_has_not_seen_about_as_well_as_those_it_was_fit
     gappy, hidden = _hide(cube, "blocks", 1)
     known = np.arange(0, 60, 2)
     _, learned = learn(gappy.isel(pixel=known), FillerConfig(**SMALL), progress=False, numbers=known, complete=True)
-    out, line = apply(gappy, learned, np.arange(60)), reconstruct(gappy, model="linear")
+    out, line = applied(gappy, learned, np.arange(60)), reconstruct(gappy, model="linear")
     seen = hidden & (np.arange(60) % 2 == 0)
     unseen = hidden & ~seen
     assert _rmse(out.ssm, cube.ssm, unseen) < 1.15 * _rmse(out.ssm, cube.ssm, seen)

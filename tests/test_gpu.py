@@ -56,7 +56,7 @@ def test_training_takes_the_same_course_on_both(samples):
 def test_steps_wait_for_no_copy_to_the_host(samples):
     import torch
 
-    from tssmnet.models.training import _Trainer, learning_rate
+    from tssmnet.models.training import _Trainer, cycle
 
     X, y = samples
     model = make_model("tssmnet", device="cuda", epochs=2)
@@ -64,12 +64,12 @@ def test_steps_wait_for_no_copy_to_the_host(samples):
     trainer.wrapped.train()
     order = torch.randperm(len(trainer.y)).to(trainer.y.device)
     batch = min(256, len(order) // STEPS)
-    trainer._step(order[:batch], learning_rate(0, STEPS, model.config))  # the first one sets things up
+    trainer._step(order[:batch], cycle(0, STEPS, model.config.warmup))  # the first one sets things up
     torch.cuda.set_sync_debug_mode("error")
     try:
         total = torch.zeros((), device=trainer.y.device)
         for i in range(1, STEPS):
-            total += trainer._step(order[i * batch : (i + 1) * batch], learning_rate(i, STEPS, model.config))
+            total += trainer._step(order[i * batch : (i + 1) * batch], cycle(i, STEPS, model.config.warmup))
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert np.isfinite(float(total))

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from tssmnet.cube import SOURCE_FLAGS, CubeError, check_cube, open_dataset, write_dataset
+from tssmnet.cube import SOURCE_FLAGS, CubeError, check_cube, open_dataset, predictable, write_dataset
 from tssmnet.errors import UnknownNameError
 from tssmnet.gaps import simulate_gaps
 from tssmnet.metrics import rmse
 from tssmnet.models import MODELS
-from tssmnet.reconstruct import predictable, reconstruct
+from tssmnet.reconstruct import reconstruct
 from tssmnet.testing import mock_cube
 
 TREES = {"model": "xgboost", "rounds": 40, "depth": 4}

@@ -250,7 +250,7 @@ def test_the_filler_learns_from_patches_and_a_pixel_has_its_value_whatever_the_b
     whole = stream.patches.learn_to
     monkeypatch.setattr(stream.patches, "learn_to", lambda *a: learned.append(a[2]) or whole(*a))
     outs = []
-    for k, size in enumerate((1_000_000, 2_000_000)):  # four blocks and two
+    for k, size in enumerate((400_000, 800_000)):  # four blocks and two
         reconstruct_file(path, tmp_path / f"{k}.zarr", block_bytes=size, rows=300, **FILLER)
         outs.append(open_dataset(tmp_path / f"{k}.zarr").load().drop_attrs())
     assert 7 <= len(learned[0]) < 30
@@ -258,23 +258,24 @@ def test_the_filler_learns_from_patches_and_a_pixel_has_its_value_whatever_the_b
     assert not outs[0].ssm.isnull().any()
 
 
-def test_an_interrupted_filler_goes_on_at_its_block_without_learning_anew(tmp_path, monkeypatch):
+@pytest.mark.parametrize("step", ["first_block", "fill_block"])
+def test_an_interrupted_filler_goes_on_at_its_block_without_learning_anew(step, tmp_path, monkeypatch):
     of_one_moment(monkeypatch)
     monkeypatch.setattr(stream, "FILLER_BLOCKS", 0)
-    path, call = write_cube(gridded(), tmp_path / "cube.zarr"), {"block_bytes": 500_000, **FILLER}
+    path, call = write_cube(gridded(), tmp_path / "cube.zarr"), {"block_bytes": 200_000, **FILLER}
     reconstruct_file(path, tmp_path / "once" / "out.zarr", **call)
-    whole, computed = stream.fill_block, []
+    whole, computed = getattr(stream, step), []
 
     def interrupted(folder, index):
         if index == 2:
             raise KeyboardInterrupt
         return whole(folder, index)
 
-    monkeypatch.setattr(stream, "fill_block", interrupted)
+    monkeypatch.setattr(stream, step, interrupted)
     with pytest.raises(KeyboardInterrupt):
         reconstruct_file(path, tmp_path / "out.zarr", **call)
     monkeypatch.setattr(stream.patches, "learn_to", None)
-    monkeypatch.setattr(stream, "fill_block", lambda f, i: computed.append(i) or whole(f, i))
+    monkeypatch.setattr(stream, step, lambda f, i: computed.append(i) or whole(f, i))
     reconstruct_file(path, tmp_path / "out.zarr", **call)
     assert computed[0] == 2
     assert bytes_of(tmp_path / "out.zarr") == bytes_of(tmp_path / "once" / "out.zarr")

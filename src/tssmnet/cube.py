@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from tssmnet.errors import TssmnetError
 
@@ -53,6 +54,15 @@ def is_categorical(variable: xr.DataArray) -> bool:
 def dynamic_names(cube: xr.Dataset) -> list[str]:
     """Names of the predictors that change in time, in the order of the dataset."""
     return [str(n) for n, v in cube.data_vars.items() if n != "ssm" and "time" in v.dims]
+
+
+def predictable(pixels: xr.Dataset) -> NDArray[np.bool_]:
+    """Pixel-days (time, pixel) with at least one dynamic predictor; all of them where the cube has none."""
+    names = dynamic_names(pixels)
+    if not names:
+        return np.ones(pixels["ssm"].shape, bool)
+    present = [pixels[n].notnull().transpose("time", "pixel").values for n in names]
+    return np.asarray(np.logical_or.reduce(present))
 
 
 def static_names(cube: xr.Dataset) -> list[str]:

@@ -30,7 +30,7 @@ from tssmnet.context import (
     neighbourhood,
     own_context,
 )
-from tssmnet.cube import SOURCE_FLAGS, dynamic_names, from_pixels, to_pixels
+from tssmnet.cube import SOURCE_FLAGS, dynamic_names, from_pixels, predictable, to_pixels
 from tssmnet.descriptors import describe_series
 from tssmnet.errors import require_known
 from tssmnet.features import build_features, is_rain
@@ -178,13 +178,13 @@ def learn(
     return case, Learned(case.config, forward, correction, _ranges(case))
 
 
-def apply(pixels: xr.Dataset, learned: Learned, numbers: NDArray[np.int64]) -> xr.Dataset:
-    """Fill pixels of the cube that a filler was fitted on, whether it was fitted on these or not.
+def first_values(pixels: xr.Dataset, learned: Learned, numbers: NDArray[np.int64]) -> tuple[Float, Float]:
+    """What the forward models say of pixels of the cube that they were fitted on, whether on these or not.
 
     Parameters
     ----------
     pixels
-        In (time, pixel) form and in memory, with the neighbours of the pixels that are wanted.
+        In (time, pixel) form and in memory; a pixel has its values whatever the others.
     learned
         From `learn`, complete.
     numbers
@@ -192,11 +192,37 @@ def apply(pixels: xr.Dataset, learned: Learned, numbers: NDArray[np.int64]) -> x
 
     Returns
     -------
+    blind, known
+        As in `tssmnet.context.Record`.
+    """
+    ssm = _ssm(pixels)
+    return _first(_features(pixels, learned.config), ssm, np.isfinite(ssm), learned.forward, numbers, False)
+
+
+def apply(pixels: xr.Dataset, beside: xr.Dataset, place: NDArray[np.int64], learned: Learned) -> xr.Dataset:
+    """Fill pixels of the cube that a filler was fitted on, whether it was fitted on these or not.
+
+    Parameters
+    ----------
+    pixels
+        Those that are wanted, in (time, pixel) form and in memory.
+    beside
+        These and their neighbours: ``ssm``, the rain, and ``blind`` and ``known`` from `first_values`.
+    place
+        Where the pixels are in `beside`, shape (pixel,).
+    learned
+        From `learn`.
+
+    Returns
+    -------
     xarray.Dataset
         As `fill`, in (time, pixel) form.
     """
-    case = replace(prepare(pixels, learned.forward, False, numbers), config=learned.config)
-    return _answer(pixels, case, learned, False)
+    blind, known = (beside[n].transpose("time", "pixel").values for n in ("blind", "known"))
+    record, config = Record(_ssm(beside), known, blind, _rain(beside)), learned.config
+    around = neighbourhood(beside["lat"].values, beside["lon"].values, learned.forward.spacing)
+    case = Case(_features(pixels, config), record, np.isfinite(record.ssm), around, config, learned.forward.device)
+    return _answer(pixels, case, learned, False, place)
 
 
 # --- forward models ----------------------------------------------------------------------------------------------
@@ -218,20 +244,43 @@ def prepare(
     pixels: xr.Dataset, forward: Forward, progress: bool | None = None, numbers: NDArray[np.int64] | None = None
 ) -> Case:
     """Features, neighbours and out-of-fold forward models of a cube in (time, pixel) form."""
-    config = forward.config
-    ssm = pixels["ssm"].transpose("time", "pixel").values.astype(np.float32)
+    config, ssm = forward.config, _ssm(pixels)
     observed = np.isfinite(ssm)
-    features = _with_climate(build_features(pixels, observed, memory="memory" not in config.ignore))
-    if "constants" in config.ignore:
-        features = features.select([n for n in features.names if features.groups.get(n) != "static"])
+    features = _features(pixels, config)
     numbers = np.arange(observed.shape[1]) if numbers is None else numbers
-    blind, known = forward.values(features, ssm, observed, numbers, progress)
-    known = np.where((observed.sum(0) < FEW) | ("own" in config.ignore), blind, known)
+    blind, known = _first(features, ssm, observed, forward, numbers, progress)
     around = neighbourhood(pixels["lat"].values, pixels["lon"].values, forward.spacing)
     forward.spacing = around.spacing
     if observed.shape[1] < 2 * config.folds:  # the folds are of days then, and no forward model is blind to a pixel
         config = replace(config, kernel=replace(config.kernel, offset=0.0))
     return Case(features, Record(ssm, known, blind, _rain(pixels)), observed, around, config, forward.device)
+
+
+def _ssm(pixels: xr.Dataset) -> Float:
+    out: Float = pixels["ssm"].transpose("time", "pixel").values.astype(np.float32)
+    return out
+
+
+def _features(pixels: xr.Dataset, config: FillerConfig) -> Features:
+    """What the forward models see of the forcing and of the place."""
+    observed = np.isfinite(pixels["ssm"].transpose("time", "pixel").values)
+    features = _with_climate(build_features(pixels, observed, memory="memory" not in config.ignore))
+    if "constants" in config.ignore:
+        return features.select([n for n in features.names if features.groups.get(n) != "static"])
+    return features
+
+
+def _first(
+    features: Features,
+    ssm: Float,
+    observed: Mask,
+    forward: Forward,
+    numbers: NDArray[np.int64],
+    progress: bool | None,
+) -> tuple[Float, Float]:
+    """Values of the blind model and of the knowing one, for which the blind stands in where it would know little."""
+    blind, known = forward.values(features, ssm, observed, numbers, progress)
+    return blind, np.where((observed.sum(0) < FEW) | ("own" in forward.config.ignore), blind, known)
 
 
 def _rain(pixels: xr.Dataset) -> Float | None:
@@ -622,46 +671,58 @@ def situation(table: Float, names: tuple[str, ...]) -> NDArray[np.int64]:
 # --- the filled cube ---------------------------------------------------------------------------------------------
 
 
-def _answer(pixels: xr.Dataset, case: Case, learned: Learned, progress: bool | None) -> xr.Dataset:
-    mean, std, half = _everywhere(case, learned.correction, progress)
-    ssm, observed = pixels["ssm"].transpose("time", "pixel").values, case.observed
-    known = observed.any(0) | np.isfinite(case.features.dynamic).any(2)
+def _answer(
+    pixels: xr.Dataset,
+    case: Case,
+    learned: Learned,
+    progress: bool | None,
+    place: NDArray[np.int64] | None = None,
+) -> xr.Dataset:
+    """The filled pixels, whose features `case` has; `place` says where they are among those of its record."""
+    place = np.arange(case.observed.shape[1]) if place is None else place
+    observed = case.observed[:, place]
+    known: Mask = observed.any(0) | predictable(pixels)
+    mean, std, half = _everywhere(case, learned.correction, progress, place, np.asarray(known.any(axis=0)))
+    ssm = pixels["ssm"].transpose("time", "pixel").values
     source = np.where(frozen(pixels), SOURCE_FLAGS["filled_frozen"], SOURCE_FLAGS["filled"])
     source = np.where(beyond_training(case.features, learned.ranges), SOURCE_FLAGS["filled_extrapolated"], source)
     source = np.where(observed, SOURCE_FLAGS["observed"], np.where(known, source, SOURCE_FLAGS["outside"]))
-    gone = ~observed & ~known
+    mean, std, half = (np.where(known, v, np.float32(np.nan)) for v in (mean, std, half))
     arrays = {
-        "ssm": np.where(observed, ssm, np.where(gone, np.nan, mean).astype(ssm.dtype)),
+        "ssm": np.where(observed, ssm, mean.astype(ssm.dtype)),
         "ssm_model": mean,
-        "ssm_std": np.where(gone, np.nan, std),
-        "ssm_lower": np.where(gone, np.nan, np.clip(mean - half, 0, 1)),
-        "ssm_upper": np.where(gone, np.nan, np.clip(mean + half, 0, 1)),
+        "ssm_std": std,
+        "ssm_lower": np.clip(mean - half, 0, 1),
+        "ssm_upper": np.clip(mean + half, 0, 1),
         "source": source.astype(np.int8),
         "days_to_observation": distance_to_observation(observed),
-        "km_to_observation": distance_in_space(observed, case.around),
+        "km_to_observation": distance_in_space(case.observed, case.around)[:, place],
     }
     return xr.Dataset({k: (("time", "pixel"), v) for k, v in arrays.items()}, pixels.coords)
 
 
-def _everywhere(case: Case, correction: Correction, progress: bool | None) -> tuple[Float, Float, Float]:
-    """Value, standard deviation and half width of the interval on every day, a stretch of days at a time."""
-    shape = case.observed.shape
-    out = np.empty((3, *shape), np.float32)
+def _everywhere(
+    case: Case, correction: Correction, progress: bool | None, place: NDArray[np.int64], alive: NDArray[np.bool_]
+) -> tuple[Float, Float, Float]:
+    """Value, standard deviation and half width of the interval on every day, a stretch of days at a time.
+
+    Of the pixels at `place` only, and there of those `alive`: nothing is worked out where nothing is known.
+    """
+    out = np.full((3, len(case.observed), len(place)), np.nan, np.float32)
     own = own_context(case.record, case.observed, case.config.kernel)
-    extra = {"known": case.record.known, "blind": case.record.blind}
-    context = own | neighbour_context(case.record, case.observed, own, case.around) | extra
-    first = case.record.known + offset_of_few(own, case)
+    context = own | neighbour_context(case.record, case.observed, own, case.around)
+    context |= {"known": case.record.known, "blind": case.record.blind}
+    first = (case.record.known + offset_of_few(own, case))[:, place[alive]]
+    context = {name: values[:, place[alive]] for name, values in context.items()}
     chosen = [i for i, n in enumerate(case.features.dynamic_names) if _of_the_day(n, case.features.groups)]
-    step = max(1, 100_000 // shape[1])
-    for start in bar(range(0, shape[0], step), "filling", progress=progress):
+    step = max(1, 100_000 // max(1, alive.sum()))
+    for start in bar(range(0, len(first) if alive.any() else 0, step), "filling", progress=progress):
         stretch = slice(start, start + step)
-        days = case.features.dynamic[stretch][:, :, chosen]
+        days = case.features.dynamic[stretch][:, alive][:, :, chosen]
         around = np.stack([v[stretch] for v in context.values()], axis=2)
         table = np.concatenate([days, around], axis=2).reshape(-1, len(chosen) + len(context))
-        change, std, half = correction.predict(table)
-        size = (-1, shape[1])
-        out[0, stretch] = np.clip(first[stretch] + change.reshape(size), 0, 1)
-        out[1, stretch], out[2, stretch] = std.reshape(size), half.reshape(size)
+        change, std, half = (v.reshape(-1, alive.sum()) for v in correction.predict(table))
+        out[:, stretch, alive] = np.stack([np.clip(first[stretch] + change, 0, 1), std, half])
     return out[0], out[1], out[2]
 
 

@@ -1,8 +1,10 @@
 """The filler over a cube of any size: learned on patches of it, applied to a block of pixels and their neighbours.
 
 Unlike the models of `tssmnet.stream`, the filler looks beyond its pixel: at the observations of `NEIGHBOURS` pixels
-around. So it learns on patches, pixels with all their neighbours, spread evenly over the map, and a block is loaded
-with the pixels around it. Each pixel then has the same value whatever the blocks.
+around and at what its forward models say of them. So it learns on patches, pixels with all their neighbours, spread
+evenly over the map. It fills in two passes: first the forward models, which look at their own pixel only, block by
+block; then the correction of a block, for which their values are loaded with the pixels around. Each pixel then has the
+same value whatever the blocks.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from tssmnet.context import NEIGHBOURS, on_sphere
-from tssmnet.filler import Learned, apply, learn, settings
+from tssmnet.cube import predictable
+from tssmnet.filler import Learned, apply, first_values, learn, settings
 from tssmnet.models.base import write_atomically
 from tssmnet.reconstruct import Recipe
 
@@ -90,6 +93,10 @@ def learn_to(folder: Path, pixels: xr.Dataset, numbers: Index, recipe: Recipe, p
     write_atomically(folder / FILE, pickle.dumps(learned))
 
 
+FIRST = ("blind", "known")
+"""What the first pass leaves for the second: the values of both forward models."""
+
+
 @dataclass(frozen=True)
 class Filler:
     """A learned filler, and which pixels are near which: what filling a block takes."""
@@ -97,10 +104,26 @@ class Filler:
     learned: Learned
     surroundings: Surroundings
 
-    def fill(self, wanted: Index, read: Callable[[Index], xr.Dataset]) -> dict[str, NDArray[Any]]:
-        """Output arrays (time, pixel), by name, of the pixels `wanted`; `read` loads pixels by their numbers."""
-        numbers = self.surroundings.around(wanted)
-        filled = apply(read(numbers), self.learned, numbers).isel(pixel=np.searchsorted(numbers, wanted))
+    def first(self, pixels: xr.Dataset, numbers: Index, most: int) -> dict[str, NDArray[Any]]:
+        """Values (time, pixel) of the forward models, by name, `most` pixels at a time; NaN where nothing is known."""
+        out = {name: np.full(pixels["ssm"].shape, np.nan, np.float32) for name in FIRST}
+        alive = np.flatnonzero(predictable(pixels).any(0) | np.isfinite(pixels["ssm"].values).any(0))
+        for start in range(0, len(alive), most):
+            piece = alive[start : start + most]
+            values = first_values(pixels.isel(pixel=piece), self.learned, numbers[piece])
+            for name, array in zip(FIRST, values, strict=True):
+                out[name][:, piece] = array
+        return out
+
+    def fill(
+        self, wanted: Index, read: Callable[[Index], xr.Dataset], read_beside: Callable[[Index], xr.Dataset]
+    ) -> dict[str, NDArray[Any]]:
+        """Output arrays (time, pixel), by name, of the pixels `wanted`.
+
+        Both readers load pixels by their numbers: of the cube, and of ``ssm``, the rain and what `first` gave.
+        """
+        around = self.surroundings.around(wanted)
+        filled = apply(read(wanted), read_beside(around), np.searchsorted(around, wanted), self.learned)
         return {str(name): variable.values for name, variable in filled.data_vars.items()}
 
 

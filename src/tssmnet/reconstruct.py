@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from tssmnet.cube import SOURCE_FLAGS, check_cube, dynamic_names, from_pixels, to_pixels
+from tssmnet.cube import SOURCE_FLAGS, check_cube, from_pixels, predictable, to_pixels
 from tssmnet.errors import TssmnetError, require_known
 from tssmnet.features import FEATURE_SETS, build_features
 from tssmnet.inference import predictor
@@ -215,15 +215,6 @@ def without_descriptors(features: Features) -> Features:
     names = tuple(features.static_names[i] for i in kept)
     groups = {n: g for n, g in features.groups.items() if g != "descriptor"}
     return Features(features.dynamic, features.static[:, kept], features.dynamic_names, names, groups)
-
-
-def predictable(pixels: xr.Dataset) -> Mask:
-    """Pixel-days (time, pixel) with at least one dynamic predictor; all of them where the cube has none."""
-    names = dynamic_names(pixels)
-    if not names:
-        return np.ones(pixels["ssm"].shape, bool)
-    present = [pixels[n].notnull().transpose("time", "pixel").values for n in names]
-    return np.asarray(np.logical_or.reduce(present))
 
 
 def fill(pixels: xr.Dataset, features: Features, fitted: Fitted, *, progress: bool = False) -> xr.Dataset:

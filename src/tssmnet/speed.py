@@ -215,7 +215,7 @@ def work_of(model: str, features: int, batch: int = 1024) -> tuple[Work, Work]:
     from torch.utils.flop_counter import FlopCounterMode
 
     from tssmnet.models import make_model
-    from tssmnet.models.training import assemble, make_optimizer
+    from tssmnet.models.training import assemble, make_optimizers
 
     network: Any = make_model(model, device="cpu")
     net = assemble(network, features)
@@ -223,11 +223,12 @@ def work_of(model: str, features: int, batch: int = 1024) -> tuple[Work, Work]:
     out = []
     for train in (False, True):
         net.train(train)
-        optimizer = make_optimizer(net, network.config) if train else None
+        optimizers = make_optimizers(net, network.config) if train else []
         with FlopCounterMode(display=False) as flops, _Results() as results, torch.set_grad_enabled(train):
             loss = torch.nn.functional.mse_loss(net(x), y)
-            if optimizer is not None:
+            if train:
                 loss.backward()
+            for optimizer in optimizers:
                 optimizer.step()
         out.append(Work(flops.get_total_flops() / batch, 2 * results.bytes / batch, results.count))
     return out[0], out[1]

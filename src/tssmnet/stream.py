@@ -5,7 +5,7 @@ the attributes declare), so a block of pixels has the features it has in the who
 is gathered first: how much was observed where, which descriptors a screening keeps, and the training rows. Then each
 block is a task of its own that reads its part of the cube and writes its part of the output, in this process or on a
 dask cluster. The blocks are sized in bytes, so memory does not grow with the record nor with the map. The filler looks
-at neighbours, too: its blocks are read with the pixels around them (`tssmnet.patches`).
+at neighbours, too: it takes two passes over the blocks (`tssmnet.patches`).
 
 Work in progress lies beside the output in a hidden folder named by what it is made from: the fitted model, the part of
 the output that is written, and a mark for each finished block. A run that was killed goes on from there; the output
@@ -21,7 +21,7 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
@@ -40,13 +40,14 @@ from tssmnet.cube import (
     dynamic_names,
     open_cube,
     placing,
+    predictable,
     space_dims,
     to_pixels,
     write_dataset,
 )
 from tssmnet.descriptors import NAMES, describe_series
 from tssmnet.errors import TssmnetError
-from tssmnet.features import build_features, screen_descriptors
+from tssmnet.features import build_features, is_rain, screen_descriptors
 from tssmnet.models import MODELS, load_model
 from tssmnet.models.base import write_atomically
 from tssmnet.progress import bar, quiet
@@ -59,7 +60,6 @@ from tssmnet.reconstruct import (
     features_of,
     fill,
     fit,
-    predictable,
     reconstruct,
 )
 from tssmnet.samples import Features, Samples
@@ -86,7 +86,10 @@ FILLER_BLOCKS = 8
 """A cube for which the filler takes no more memory than so many blocks is held whole."""
 
 FILLER_BYTES = 2000
-"""Memory that a model of kind ``filler`` takes for each pixel-day, about."""
+"""Memory that a model of kind ``filler`` takes for each pixel-day that it learns from or gives a first value, about."""
+
+CONTEXT_BYTES = 800
+"""Memory that it takes for each pixel-day of a block and of the pixels around, about."""
 
 
 @dataclass(frozen=True)
@@ -297,6 +300,7 @@ def _pieces(pixels: xr.Dataset, columns: int, most: int) -> Iterator[slice]:
 # --- the job: what is to be done, kept beside the output ------------------------------------------------------------
 
 JOB, PREPARED, DATA, DONE = "job.json", "prepared.json", "data.zarr", "done"
+FIRST, FIRST_DONE = "first.zarr", "first"
 
 
 @dataclass(frozen=True)
@@ -312,9 +316,14 @@ class Job:
     grid: Grid
     input_sha256: str
 
-    def pending(self) -> list[int]:
-        """Blocks that are not written yet."""
-        return [i for i in range(len(self.grid)) if not (self.folder / DONE / f"{i}.json").is_file()]
+    @property
+    def filler(self) -> bool:
+        """Whether the model looks at neighbours, and so takes two passes."""
+        return MODELS[self.recipe.model].kind == "filler"
+
+    def pending(self, marks: str = DONE) -> list[int]:
+        """Blocks that are not written yet, or whose marks in another folder are missing."""
+        return [i for i in range(len(self.grid)) if not (self.folder / marks / f"{i}.json").is_file()]
 
 
 def _job(source: xr.Dataset, cube: Path, out: Path, recipe: Recipe, rows: int, block_bytes: int) -> Job:
@@ -324,7 +333,7 @@ def _job(source: xr.Dataset, cube: Path, out: Path, recipe: Recipe, rows: int, b
 
     whole = MODELS[recipe.model].kind == "filler"  # its memory is no multiple of its input's
     daily = 4 * (1 + len(dynamic_names(source)))
-    grid = cut(source, 2 * block_bytes * daily // FILLER_BYTES if whole else block_bytes)
+    grid = cut(source, 2 * block_bytes * daily // CONTEXT_BYTES if whole else block_bytes)
     digest = file_hash(cube)
     homes = {name: spec.where.partition(":")[0] for name, spec in MODELS.items()}
     code = library_hashes([__name__, homes[recipe.model]], without=homes.values())
@@ -349,14 +358,15 @@ def file_hash(path: Path) -> str:
 def _prepare(job: Job, source: xr.Dataset, progress: bool) -> None:
     """All that comes before the blocks: the fitted models, and an output of the final size that holds no value yet."""
     job.folder.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(job.folder / DATA, ignore_errors=True)
-    shutil.rmtree(job.folder / DONE, ignore_errors=True)
+    for name in (DATA, DONE, FIRST, FIRST_DONE):
+        shutil.rmtree(job.folder / name, ignore_errors=True)
     cube = _open_lazily(job.cube)
     kept: list[str] | None = None
     beside: dict[str, Any] = {}
-    if MODELS[job.recipe.model].kind == "filler":
+    if job.filler:
         _learn(cube, job, progress)
         beside = dict(patches.OUTPUTS)
+        _create_first(job, source)
     elif MODELS[job.recipe.model].kind != "baseline":  # one is fitted to each block: it knows only its own pixels
         survey = _survey(cube, job, progress)
         kept = survey.kept
@@ -366,7 +376,8 @@ def _prepare(job: Job, source: xr.Dataset, progress: bool) -> None:
             if (ready := getattr(fitted, name)) is not None:
                 ready.save(job.folder / name)
     _create(job, source, beside)
-    (job.folder / DONE).mkdir()
+    for name in (DONE, FIRST_DONE):
+        (job.folder / name).mkdir()
     about = {
         "cube": str(job.cube), "recipe": asdict(job.recipe), "block_bytes": job.block_bytes, "grid": asdict(job.grid),
     }  # fmt: skip
@@ -550,22 +561,36 @@ def _drawn_days(series: NDArray[Any], most: int, seed: list[int]) -> Index:
 
 def _create(job: Job, source: xr.Dataset, beside: Mapping[str, Any]) -> None:
     """The output without values: its variables with their final size, chunks and attributes, and its coordinates."""
-    import dask.array as da
 
-    grid, days = job.grid, source.sizes["time"]
-    dims, shape = ("time", *grid.dims), (days, *grid.sizes)
-    chunks = _output_chunks(source, grid)
+    dims = ("time", *job.grid.dims)
     kinds: dict[str, Any] = {"ssm": source["ssm"].dtype, "ssm_model": np.float32, "source": np.int8}
-    kinds |= beside
-    empty = {n: (dims, da.zeros(shape, chunks=chunks, dtype=d)) for n, d in kinds.items()}
-    coords = source.coords if grid.dims != ("pixel",) else to_pixels(source[["ssm"]]).coords
+    empty = {n: (dims, _zeros(job, source, d)) for n, d in (kinds | dict(beside)).items()}
+    coords = source.coords if job.grid.dims != ("pixel",) else to_pixels(source[["ssm"]]).coords
     output = describe(xr.Dataset(empty, coords), source, job.recipe, job.input_sha256).drop_encoding()
     for name in output.coords:
         output[name].load()  # only what is in memory is written now
-    encoding = {n: {"chunks": chunks} for n in kinds}
+    _write_empty(output, job.folder / DATA, _output_chunks(source, job.grid))
+
+
+def _create_first(job: Job, source: xr.Dataset) -> None:
+    """Where the first pass of the filler leaves its values, without values."""
+    dims = ("time", *job.grid.dims)
+    empty = xr.Dataset({n: (dims, _zeros(job, source, np.float32)) for n in patches.FIRST})
+    _write_empty(empty, job.folder / FIRST, _output_chunks(source, job.grid))
+
+
+def _zeros(job: Job, source: xr.Dataset, kind: Any) -> Any:
+    import dask.array as da
+
+    shape = (source.sizes["time"], *job.grid.sizes)
+    return da.zeros(shape, chunks=_output_chunks(source, job.grid), dtype=kind)
+
+
+def _write_empty(output: xr.Dataset, path: Path, chunks: tuple[int, ...]) -> None:
+    encoding = {n: {"chunks": chunks} for n in output.data_vars}
     with warnings.catch_warnings():  # zarr 3 warns of text variables, which have no final specification yet
         warnings.simplefilter("ignore")
-        output.to_zarr(job.folder / DATA, mode="w", compute=False, consolidated=False, zarr_format=3, encoding=encoding)
+        output.to_zarr(path, mode="w", compute=False, consolidated=False, zarr_format=3, encoding=encoding)
 
 
 def _output_chunks(source: xr.Dataset, grid: Grid) -> tuple[int, ...]:
@@ -590,6 +615,7 @@ class Ready:
     fitted: Fitted | None
     columns: int
     filler: patches.Filler | None = None
+    beside: xr.Dataset | None = None
 
 
 @lru_cache(maxsize=1)
@@ -606,7 +632,25 @@ def _ready(folder: str, made: int) -> Ready:
     columns = len(models[0].names_) if models and hasattr(models[0], "names_") else 1 + 8 * len(dynamic_names(cube))
     learned = patches.learned_in(path)
     filler = None if learned is None else patches.Filler(learned, _surroundings(cube))
-    return Ready(cube, recipe, grid, about["block_bytes"], kept, fitted, columns, filler)
+    beside = None if learned is None else _beside(cube, path)
+    return Ready(cube, recipe, grid, about["block_bytes"], kept, fitted, columns, filler, beside)
+
+
+def _beside(cube: xr.Dataset, folder: Path) -> xr.Dataset:
+    """What the filler must know of the pixels around a block: observations, rain, and what the first pass gave."""
+    rain = [n for n in dynamic_names(cube) if is_rain(cube[n])]
+    first = xr.open_zarr(folder / FIRST, consolidated=False, chunks=None)
+    return cube[["ssm", *rain]].assign({n: first[n] for n in patches.FIRST})
+
+
+def first_block(folder: str, index: int) -> None:
+    """Compute and keep the filler's first values of block `index` of the job in `folder`; a task as `fill_block`."""
+    ready = _ready(folder, (Path(folder) / PREPARED).stat().st_mtime_ns)
+    assert ready.filler is not None
+    most = max(1, ready.block_bytes // (FILLER_BYTES * ready.cube.sizes["time"]))
+    pixels = _load(ready.cube, ready.grid, index)
+    _write_block(Path(folder) / FIRST, ready, index, ready.filler.first(pixels, ready.grid.pixels(index), most))
+    write_atomically(Path(folder) / FIRST_DONE / f"{index}.json", b"{}")
 
 
 def fill_block(folder: str, index: int) -> dict[str, int]:
@@ -617,22 +661,27 @@ def fill_block(folder: str, index: int) -> dict[str, int]:
     dict
         How many values there are of each source.
     """
-    import zarr
-
     ready = _ready(folder, (Path(folder) / PREPARED).stat().st_mtime_ns)
-    region = ready.grid.region(index)
-    root = zarr.open_group(Path(folder) / DATA, mode="r+")
-    shape = (ready.cube.sizes["time"], *(s.stop - s.start for s in region.values()))
-    if ready.filler is not None:
-        values = ready.filler.fill(ready.grid.pixels(index), partial(load_pixels, ready.cube, ready.grid))
+    if ready.filler is not None and ready.beside is not None:
+        readers = (partial(load_pixels, part, ready.grid) for part in (ready.cube, ready.beside))
+        values = ready.filler.fill(ready.grid.pixels(index), *readers)
     else:
         values = _filled_block(ready, _load(ready.cube, ready.grid, index))
-    for name, array in values.items():
-        target: Any = root[name]
-        target[(slice(None), *region.values())] = array.reshape(shape)
+    _write_block(Path(folder) / DATA, ready, index, values)
     counts = source_counts(values["source"])
     write_atomically(Path(folder) / DONE / f"{index}.json", json.dumps(counts).encode())
     return counts
+
+
+def _write_block(path: Path, ready: Ready, index: int, values: Mapping[str, NDArray[Any]]) -> None:
+    """Arrays (time, pixel) of block `index` into their place."""
+    import zarr
+
+    region, root = ready.grid.region(index), zarr.open_group(path, mode="r+")
+    shape = (ready.cube.sizes["time"], *(s.stop - s.start for s in region.values()))
+    for name, array in values.items():
+        target: Any = root[name]
+        target[(slice(None), *region.values())] = array.reshape(shape)
 
 
 def _filled_block(ready: Ready, pixels: xr.Dataset) -> dict[str, NDArray[Any]]:
@@ -682,16 +731,28 @@ def _empty(pixels: xr.Dataset, spread: bool) -> dict[str, NDArray[Any]]:
 
 def _run(job: Job, scheduler: str | None, progress: bool) -> None:
     """Compute the blocks that are not written yet, here or on a cluster."""
-    pending, folder = job.pending(), str(job.folder)
     with _cluster(scheduler) as keywords:
-        if keywords is None:
-            for index in bar(pending, "filling", progress=progress):
-                fill_block(folder, index)
-            return
-        import dask
+        if job.filler:
+            _do_blocks(first_block, "first values", job.pending(FIRST_DONE), job, keywords, progress)
+        _do_blocks(fill_block, "filling", job.pending(), job, keywords, progress)
 
-        tasks = [dask.delayed(fill_block, pure=False)(folder, index) for index in pending]
-        dask.compute(*tasks, **keywords)
+
+def _do_blocks(
+    work: Callable[[str, int], Any],
+    title: str,
+    blocks: list[int],
+    job: Job,
+    keywords: dict[str, Any] | None,
+    progress: bool,
+) -> None:
+    folder = str(job.folder)
+    if keywords is None:
+        for index in bar(blocks, title, progress=progress):
+            work(folder, index)
+        return
+    import dask
+
+    dask.compute(*(dask.delayed(work, pure=False)(folder, index) for index in blocks), **keywords)
 
 
 @contextmanager

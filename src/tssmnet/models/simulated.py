@@ -33,7 +33,14 @@ AS_PUBLISHED: Mapping[str, Any] = {
 }
 """The authors' layers, activation, dropout and share of validation, for ``make_model("resautonet", ...)``."""
 
-QUICK: Mapping[str, Any] = {"batch": 64, "rate": 1e-2, "epochs": 80, "patience": 0}
+QUICK: Mapping[str, Any] = {
+    "batch": 64,
+    "rate": 1e-2,
+    "matrix_rate": 0.0,
+    "weight_decay": 0.05,
+    "epochs": 80,
+    "patience": 0,
+}
 """Settings of training chosen here."""
 
 
