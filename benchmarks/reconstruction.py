@@ -248,7 +248,7 @@ def pandas_loop(pixels: xr.Dataset, model: Any) -> NDArray[np.float32]:
             made |= {f"{name}_lag_{k}d": series.shift(k) for k in RAIN_LAGS}
             wet = series >= 1.0
             made[f"{name}_dry_days"] = (~wet).groupby(wet.cumsum()).cumsum().clip(upper=60).astype("f8")
-        angle = 2 * np.pi * frame.index.dayofyear / 365.25
+        angle = 2 * np.pi * frame.index.day_of_year / 365.25
         made["season_sin"], made["season_cos"] = (
             pd.Series(np.sin(angle), frame.index),
             pd.Series(np.cos(angle), frame.index),

@@ -8,7 +8,7 @@ import torch
 
 from tssmnet.errors import TssmnetError, UnknownNameError
 from tssmnet.models import load_model, make_model
-from tssmnet.models.training import Dropout, Gather, moments
+from tssmnet.models.training import Dropout, Gather, assemble, make_optimizers, moments
 from tssmnet.models.tssmnet import EncoderDecoder, TsSMNetConfig
 from tssmnet.samples import Features
 
@@ -232,6 +232,38 @@ def test_dropout_drops_the_asked_share_and_keeps_the_mean():
     assert out.mean() == pytest.approx(1, abs=0.02)
     assert not torch.equal(out[0], out[1])
     assert torch.equal(layer.eval()(torch.ones(5)), torch.ones(5))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("matrix_rate", [0.0, 0.02])
+def test_every_weight_has_one_optimiser_and_muon_those_of_linear_layers(name, matrix_rate):
+    model = make_model(name, matrix_rate=matrix_rate, **TINY[name])
+    net = assemble(model, 7)
+    optimizers = make_optimizers(net, model.config)
+    owned = [[id(p) for g in o.param_groups for p in g["params"]] for o in optimizers]
+    assert sorted(i for ids in owned for i in ids) == sorted(map(id, net.parameters()))
+    linear = {id(m.weight) for m in net.modules() if isinstance(m, torch.nn.Linear) and m.out_features > 1}
+    assert [set(ids) & linear for ids in owned] == ([set(), linear] if matrix_rate else [linear])
+
+
+def test_a_step_of_a_linear_layer_is_about_orthogonal():
+    model = make_model("resautonet", layers=(32, 16), weight_decay=0.0, device="cpu")
+    net = assemble(model, 24)
+    layer = net[1].encoder[0].steps[0]
+    before = layer.weight.detach().clone()
+    net(torch.randn(64, 24)).square().mean().backward()
+    for optimizer in make_optimizers(net, model.config):
+        optimizer.step()
+    singular = torch.linalg.svdvals(before - layer.weight.detach())
+    size = 0.2 * 32**0.5 * model.config.matrix_rate  # of a step whose root mean square is that of AdamW's
+    assert 0.5 * size < singular.min() <= singular.max() < 1.5 * size
+
+
+def test_orthogonal_steps_get_further_in_as_many_epochs_than_adamw():
+    X, y = some_samples()
+    settings = SMALL | {"layers": (32, 16), "epochs": 6, "batch": 32, "patience": 0, "dropout": 0.0}
+    muon, adamw = (make_model("resautonet", matrix_rate=r, **settings).fit(X, y).history_ for r in (0.02, 0.0))
+    assert muon[-1]["train_loss"] < 0.95 * adamw[-1]["train_loss"]
 
 
 def test_training_leaves_the_random_state_of_the_caller_alone():

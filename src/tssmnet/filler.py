@@ -35,10 +35,11 @@ from tssmnet.descriptors import describe_series
 from tssmnet.errors import require_known
 from tssmnet.features import build_features, is_rain
 from tssmnet.gaps import simulate_gaps
+from tssmnet.inference import predictor
 from tssmnet.models import make_model, parameters_of
 from tssmnet.models.base import make_config
 from tssmnet.progress import bar
-from tssmnet.samples import Features
+from tssmnet.samples import Features, as_samples
 
 Float = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -93,10 +94,10 @@ class FillerConfig:
     forward: Mapping[str, Any] = field(default_factory=lambda: _boosting(rounds=300, rate=0.08, columns=0.4))
     boosting: Mapping[str, Any] = field(default_factory=lambda: _boosting(rounds=350, rate=0.06, columns=0.3))
     spread: Mapping[str, Any] = field(default_factory=lambda: _boosting(rounds=120, rate=0.08, columns=0.3, depth=5))
-    networks: Networks = ({"epochs": 5, "patience": 0},)
-    strangers: Networks = ({"epochs": 6, "patience": 0},) * 4
+    networks: Networks = ({"epochs": 6, "patience": 0},)
+    strangers: Networks = ({"epochs": 3, "patience": 0},) * 4
     far: Networks = ({"epochs": 12, "patience": 0},) * 2
-    corrector: Networks = ({"epochs": 4, "patience": 0},)
+    corrector: Networks = ({"epochs": 4, "dropout": 0.0, "patience": 0},) * 2
     network_rows: int = 20_000
     kernel: Kernel = field(default_factory=Kernel)
     coverage: float = 0.9
@@ -403,7 +404,7 @@ def mean_of(members: Sequence[Any], features: Features, wanted: Mask) -> Float:
     places = features.where(wanted)
     if not len(places):
         return np.zeros(0, np.float32)
-    out: Float = np.mean([m.predict(places) for m in members], axis=0)
+    out: Float = np.mean([predictor(m)(places) for m in members], axis=0)
     return out
 
 
@@ -610,7 +611,7 @@ class Correction:
         """Correction, standard deviation of its error, half width of the interval; each (n,), m3 m-3."""
         change = np.zeros(len(table), np.float32)
         if self.members:
-            change = np.mean([m.predict(table[:, self.used]) for m in self.members], axis=0)
+            change = np.mean([predictor(m)(as_samples(table[:, self.used])) for m in self.members], axis=0)
         change = change * evidence(table, self.names)
         size = np.exp(self._log_size(table))
         scale = np.array([self.scale[s] for s in range(len(SITUATIONS))])[situation(table, self.names)]
