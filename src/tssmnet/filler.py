@@ -38,6 +38,7 @@ from tssmnet.gaps import simulate_gaps
 from tssmnet.inference import predictor
 from tssmnet.models import make_model, parameters_of
 from tssmnet.models.base import make_config
+from tssmnet.models.together import Fit, fit_together
 from tssmnet.progress import bar
 from tssmnet.samples import Features, as_samples
 
@@ -343,42 +344,59 @@ class Forward:
         with next to no observations, all days of it: what these few say of the model's offset holds for that model
         alone.
         """
-        folds, seed = self.config.folds, self.seed
+        folds, seed, config = self.config.folds, self.seed, self.config
         by_pixel, by_block = self._pixel_folds(observed, numbers), _block_folds(observed.shape, folds, seed, numbers)
-        jobs = [("blind", by_pixel, k) for k in range(folds)] + [("known", by_block, k) for k in range(folds)]
-        sums = {name: np.zeros((2, *observed.shape), np.float32) for name in ("blind", "known")}
         lonely = np.broadcast_to(observed.sum(0) < FEW, observed.shape)
         far = (distance_to_observation(observed) > FAR_DAYS[0]) & ~lonely
-        for kind, fold, k in bar(jobs, "forward models", progress=progress):
-            training = observed & (fold != k)
-            wanted = (fold == k) | (~observed & ~far if kind == "known" else np.zeros_like(observed))
-            own = _with_statistics(features, ssm, training) if kind == "known" else features
-            first = self._say(f"{kind} {k}", own, ssm, training, wanted, self.config.networks, seed + k)
-            if first is not None:
-                sums[kind][:, wanted] += np.stack([first, np.ones_like(first)])
-        blind, known = (np.divide(total, np.maximum(count, 1)) for total, count in sums.values())
         others = observed & ~lonely
         if not self.fitted and 2 * others.sum() < observed.sum():  # too few to learn from: the folds must do
             lonely = np.zeros_like(lonely)
-        for name, values, wanted, own, training, networks in (
-            ("strangers", blind, lonely, features, others, self.config.strangers),
-            ("far", known, far, _with_statistics(features, ssm, observed), observed, self.config.far),
-        ):
-            if wanted.any() or (self.complete and not self.fitted):
-                first = self._say(name, own, ssm, training, wanted, networks, seed)
-                values[wanted] = values[wanted] if first is None else first
-        self.fitted = True
-        return blind.astype(np.float32), known.astype(np.float32)
+        plans: list[_Plan] = []
+        for k in range(folds):
+            own, seen = by_pixel == k, observed & (by_pixel != k)
+            plans.append(_Plan("blind", k, features, seen, own, config.networks, seed + k))
+        for k in range(folds):
+            own, seen = by_block == k, observed & (by_block != k)
+            statistics = _with_statistics(features, ssm, seen)
+            plans.append(_Plan("known", k, statistics, seen, own | (~observed & ~far), config.networks, seed + k))
+        always = self.complete and not self.fitted
+        if always or lonely.any():
+            plans.append(_Plan("strangers", 0, features, others, lonely, config.strangers, seed))
+        if always or far.any():
+            statistics = _with_statistics(features, ssm, observed)
+            plans.append(_Plan("far", 0, statistics, observed, far, config.far, seed))
+        if not self.fitted:
+            self._fit(plans, ssm, progress)
+        return self._together(plans, observed.shape)
 
-    def _say(
-        self, name: str, features: Features, ssm: Float, training: Mask, wanted: Mask, networks: Networks, seed: int
-    ) -> Float | None:
-        """What the models of a name, fitted now if they are not yet, say at `wanted`; None where there is none."""
-        if not self.fitted and training.any():
-            self.models[name] = fit_members(features, ssm, training, self.config, networks, self.device, seed)
-        if name not in self.models:
-            return None
-        return mean_of(self.models[name], features, wanted)
+    def _fit(self, plans: Sequence[_Plan], ssm: Float, progress: bool | None) -> None:
+        """Fit the members of all plans, side by side."""
+        fits, owners = [], []
+        for plan in plans:
+            if plan.training.any():
+                members = fits_of(plan.features, ssm, plan.training, self.config, plan.networks, self.device, plan.seed)
+                fits += members
+                owners += [plan.key] * len(members)
+        for key, member in zip(owners, fit_together(fits, "forward models", self.device, progress), strict=True):
+            self.models.setdefault(key, []).append(member)
+        self.fitted = True
+
+    def _together(self, plans: Sequence[_Plan], shape: tuple[int, ...]) -> tuple[Float, Float]:
+        """Means of what the folds say, and what the models of the whole record say in place of them."""
+        sums = {kind: np.zeros((2, *shape), np.float32) for kind in ("blind", "known")}
+        instead: list[tuple[str, Mask, Float]] = []
+        for plan in plans:
+            if plan.key not in self.models:
+                continue
+            first = mean_of(self.models[plan.key], plan.features, plan.wanted)
+            if plan.kind in sums:
+                sums[plan.kind][:, plan.wanted] += np.stack([first, np.ones_like(first)])
+            else:
+                instead.append(({"strangers": "blind", "far": "known"}[plan.kind], plan.wanted, first))
+        out = {kind: np.divide(total, np.maximum(count, 1)) for kind, (total, count) in sums.items()}
+        for kind, wanted, first in instead:
+            out[kind][wanted] = first
+        return out["blind"], out["known"]
 
     def _pixel_folds(self, observed: Mask, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """The fold of each pixel: one whose blind model has not seen it."""
@@ -390,13 +408,30 @@ class Forward:
         return folds
 
 
-def fit_members(
+@dataclass(frozen=True)
+class _Plan:
+    """Forward models of one kind and fold: where they learn, and where they speak; masks (time, pixel)."""
+
+    kind: str
+    fold: int
+    features: Features
+    training: Mask
+    wanted: Mask
+    networks: Networks
+    seed: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.kind} {self.fold}"
+
+
+def fits_of(
     features: Features, ssm: Float, training: Mask, config: FillerConfig, networks: Networks, device: str, seed: int
-) -> list[Any]:
-    """Boosting and, with samples enough, TsSMNet, fitted on `training`."""
+) -> list[Fit]:
+    """Boosting and, with samples enough, TsSMNet, to be fitted on `training`."""
     samples = features.where(training)
     members = _members(config.forward, networks, config, int(training.sum()), device, seed)
-    return [m.fit(samples, ssm[training]) for m in members]
+    return [Fit(m, samples, ssm[training]) for m in members]
 
 
 def mean_of(members: Sequence[Any], features: Features, wanted: Mask) -> Float:
@@ -498,8 +533,8 @@ def _one_side(case: Case, seed: int) -> tuple[Mask, Record]:
     known = case.record.known.copy()
     own = _with_statistics(case.features, case.record.ssm, training)
     networks = config.far  # as in those that will serve such days: weaker ones would overstate the errors
-    members = fit_members(own, case.record.ssm, training, config, networks, case.device, seed)
-    known[wanted] = mean_of(members, own, wanted)
+    fits = fits_of(own, case.record.ssm, training, config, networks, case.device, seed)
+    known[wanted] = mean_of(fit_together(fits, "one side hidden", case.device, False), own, wanted)
     return case.observed & gone, replace(case.record, known=known)
 
 
@@ -569,19 +604,24 @@ class Correction:
         part = _pixel_folds(case.observed, self.config.thirds, self.seed)[rows.time, rows.pixel]
         table, target = rows.table[:, self.used], rows.target - rows.first
         fade = evidence(rows.table, rows.names)
-        self.members: list[Any] = []
-        left_out = np.zeros_like(target)
         if len(np.unique(part)) < 2:
             part = np.arange(len(part)) % self.config.thirds
-        for k in bar(np.unique(part), "correction", progress=progress):
-            own = part == k
+        fits, owners = [], []
+        for k in np.unique(part):
+            taught = (part != k) & (fade > 0.5)
             members = _members(
-                self.config.boosting, self.config.corrector, self.config, len(own), self.device, self.seed + int(k)
+                self.config.boosting, self.config.corrector, self.config, len(part), self.device, self.seed + int(k)
             )
-            taught = ~own & (fade > 0.5)
             if taught.any():
-                self.members += [m.fit(table[taught], target[taught]) for m in members]
-                left_out[own] = fade[own] * np.mean([m.predict(table[own]) for m in members], axis=0)
+                samples, wanted = as_samples(table[taught]), target[taught]
+                fits += [Fit(m, samples, wanted) for m in members]
+                owners += [k] * len(members)
+        self.members: list[Any] = fit_together(fits, "correction", self.device, progress) if fits else []
+        left_out = np.zeros_like(target)
+        for k in set(owners):
+            own = part == k
+            said = [m.predict(table[own]) for m, owner in zip(self.members, owners, strict=True) if owner == k]
+            left_out[own] = fade[own] * np.mean(said, axis=0)
         self._fit_spread(rows, target - left_out, part)
         return self
 
@@ -589,12 +629,12 @@ class Correction:
         """Size of the error, and how errors scatter about it, the latter on pixels that the size was not fitted on."""
         size = np.log(np.abs(error) + 1e-3)
         params, table = _fitting(self.config.spread, len(error), 500), rows.table[:, self.used]
-        self.spreads: list[Any] = []
+        folds = np.unique(part)
+        fits = [Fit(make_model("xgboost", seed=self.seed, **params), table[part != k], size[part != k]) for k in folds]
+        self.spreads: list[Any] = fit_together(fits, "errors", self.device, False)
         left_out = np.zeros_like(size)
-        for k in np.unique(part):
-            own = part == k
-            self.spreads.append(make_model("xgboost", seed=self.seed, **params).fit(table[~own], size[~own]))
-            left_out[own] = self.spreads[-1].predict(table[own])
+        for k, spread in zip(folds, self.spreads, strict=True):
+            left_out[part == k] = spread.predict(table[part == k])
         ratio = np.abs(error) / np.exp(left_out)
         kind = situation(rows.table, rows.names)
         self.scale: dict[int, tuple[float, float]] = {}
