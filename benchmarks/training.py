@@ -1,6 +1,6 @@
 """Speed of training TsSMNet beside the loop that most people write, in one process, on the same real SMAP samples.
 
-    python benchmarks/training.py            about 12 minutes on two cores; writes results/benchmark-training.json
+    python benchmarks/training.py            about 7 minutes on two cores; writes results/benchmark-training.json
     python benchmarks/training.py --quick    a minute, fewer samples and epochs, prints only
 
 The plain loop writes the samples out as a table, wraps it in a torch Dataset, and lets a DataLoader pick them one by
