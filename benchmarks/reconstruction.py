@@ -1,11 +1,13 @@
 """Speed and memory of filling a cube of China's size with TsSMNet, streamed from zarr to zarr.
 
-    python benchmarks/reconstruction.py            writes results/benchmark-reconstruction.json
-    python benchmarks/reconstruction.py --quick    small cubes, prints only
+    python benchmarks/reconstruction.py                   40 minutes; writes results/benchmark-reconstruction.json
+    python benchmarks/reconstruction.py --only floor peer  renews these parts of it, if the library is the same
+    python benchmarks/reconstruction.py --quick           small cubes, prints only
 
 The cubes are synthetic: random but plausible forcing with the twin's number of predictors, and soil moisture that
 follows from rain. Each is filled in a fresh process, so that its peak memory is its own: one year of 118,000 pixels,
-and fewer pixels over 120, 365 and 730 days for the slope of memory against days; over pixels; over worker processes.
+and fewer pixels over 120 to 1,460 days for the slope of memory against days; over pixels; over the workers of a dask
+cluster, one thread each (the other fillings are done in one process, whose threads are as many as the cores).
 China is filled with the default settings; for the others the fit is short, and its time is told apart in all. The
 default model of ``tssmnet reconstruct``, the filler, fills fewer pixels, from which its time for China is projected.
 
@@ -24,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,8 @@ import numpy as np
 import xarray as xr
 from common import peak_memory_gb, write
 from numpy.typing import NDArray
+
+from tssmnet.provenance import library_hashes
 
 RESULT = Path(__file__).resolve().parents[1] / "results" / "benchmark-reconstruction.json"
 CHINA = (118_000, 365)  # pixels at 9 km, days of a year
@@ -40,6 +45,11 @@ SHORT = {"rows": 100_000, "epochs": 2, "patience": 0}
 SHORT_FILLER = {"rows": 40_000}
 """The filler's models are those of the defaults, but learned on fewer observations."""
 REPEATS = 5
+KEEP_MEMORY = {
+    f"distributed.nanny.pre-spawn-environ.MALLOC_{name}_THRESHOLD_": size
+    for name, size in (("TRIM", 2**28), ("MMAP", 2**25))
+}
+"""dask's default has each freed array given back to the system; asking for it again took half of the time."""
 
 FORCING = {  # name: (unit, mean, spread of the season, of the day)
     "air_temperature": ("K", 285.0, 12.0, 2.0),
@@ -115,7 +125,9 @@ def block(pixels: int, days: int, seed: int) -> dict[str, NDArray[np.float32]]:
 
 
 def fill_once(path: str, out: str, workers: int, model: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Fill the cube at `path` in this process (or on `workers` others): seconds, rows, memory of the largest."""
+    """Fill the cube at `path` here, or on as many `workers` of a dask cluster: seconds, rows, memory of the largest."""
+    import importlib
+
     from tssmnet import stream
 
     before = peak_memory_gb()
@@ -123,10 +135,13 @@ def fill_once(path: str, out: str, workers: int, model: str, options: dict[str, 
     for name in ("_prepare", "_run", "_place"):
         _clock(stream, name, marks)
     start, spent = time.perf_counter(), time.process_time()
-    if workers > 1:
+    if workers:
+        import dask
         from distributed import Client, LocalCluster
 
+        dask.config.set(KEEP_MEMORY)
         with LocalCluster(workers, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+            client.run(importlib.import_module, "torch")  # starting a worker is not part of its speed
             stream.reconstruct_file(path, out, model, progress=False, **options)
             peak = max(peak_memory_gb(), *client.run(peak_memory_gb).values())
     else:
@@ -137,7 +152,7 @@ def fill_once(path: str, out: str, workers: int, model: str, options: dict[str, 
     return {
         "pixels": cube.sizes["pixel"],
         "days": cube.sizes["time"],
-        "workers": workers,
+        "workers": workers or 1,
         "model": model,
         "fit": options or "defaults",
         "seconds": time.perf_counter() - start,
@@ -165,7 +180,7 @@ def _clock(module: Any, name: str, marks: dict[str, float]) -> None:
 
 
 def measured(
-    pixels: int, days: int, workers: int = 1, options: dict[str, Any] = SHORT, model: str = "tssmnet"
+    pixels: int, days: int, workers: int = 0, options: dict[str, Any] = SHORT, model: str = "tssmnet"
 ) -> dict[str, Any]:
     """`fill_once` of a new cube in a fresh process; the cube is gone afterwards."""
     with tempfile.TemporaryDirectory() as folder:
@@ -335,22 +350,35 @@ def floors(quick: bool) -> dict[str, float]:
 # -- report ----------------------------------------------------------------------------------------------------------
 
 
-def scaling(quick: bool) -> dict[str, list[dict[str, Any]]]:
-    """Fillings over days, over pixels and over worker processes."""
-    pixels = 300 if quick else 8_000
-    lengths = (120, 365) if quick else (120, 365, 730, 1460)
-    counts = () if quick else (2_000, 8_000, 32_000)
-    workers = () if quick else sorted({1, CORES})
-    return {
-        "days": [measured(pixels, days) for days in lengths],
-        "pixels": [measured(n, 365) for n in counts],
-        "workers": [measured(pixels, 365, n) for n in workers],
-    }
+def china(quick: bool) -> list[dict[str, Any]]:
+    """A year of China with the default settings."""
+    return [measured(500, 120)] if quick else [measured(*CHINA, options={})]
+
+
+def seven_years(quick: bool) -> list[dict[str, Any]]:
+    """All of China over the whole record."""
+    return [measured(500, 365)] if quick else [measured(CHINA[0], 2557, options={})]
+
+
+def days(quick: bool) -> list[dict[str, Any]]:
+    """Fillings of ever longer records."""
+    return [measured(300 if quick else 8_000, n) for n in ((120, 365) if quick else (120, 365, 730, 1460))]
+
+
+def pixels(quick: bool) -> list[dict[str, Any]]:
+    """Fillings of ever larger maps."""
+    return [measured(n, 365) for n in ((300,) if quick else (2_000, 8_000, 32_000))]
+
+
+def workers(quick: bool) -> list[dict[str, Any]]:
+    """Fillings on dask clusters; blocks are small, so that there are several for each worker."""
+    size, options = (300, SHORT) if quick else (16_000, SHORT | {"block_bytes": 2**24})
+    return [measured(size, 365, n, options) for n in sorted({1, CORES})]
 
 
 def filler(quick: bool) -> dict[str, Any]:
     """The default model on some pixels, and what that comes to for a year of China: a projection."""
-    runs = [measured(n, 365, 1, SHORT_FILLER, "filler") for n in ((1_600,) if quick else (2_000, 8_000))]
+    runs = [measured(n, 365, 0, SHORT_FILLER, "filler") for n in ((1_600,) if quick else (2_000, 8_000))]
     hours = CHINA[0] * CHINA[1] / runs[-1]["rows_per_s"] / 3600
     return {"runs": runs, "projected_hours_to_fill_a_year_of_china": hours}
 
@@ -360,7 +388,12 @@ def report(result: dict[str, Any]) -> str:
     line = "{model}: {pixels:>9,} pixels x {days:>4} days, {workers} workers: {seconds:7.1f} s ("
     line += "{seconds_to_prepare_and_fit:.1f} to prepare and fit), {rows_per_s:>9,.0f} rows/s, "
     line += "{peak_memory_gb:.2f} GB at most"
-    rows = [*result["china"], *(r for axis in result["scaling"].values() for r in axis), *result["filler"]["runs"]]
+    rows = [
+        *result["china"],
+        *result.get("seven_years", ()),
+        *(r for axis in result["scaling"].values() for r in axis),
+        *result["filler"]["runs"],
+    ]
     beside = result["peer"]
     lines = [line.format(**r) for r in rows]
     lines.append(
@@ -381,7 +414,22 @@ def memory_slope(rows: list[dict[str, Any]]) -> float:
 
 
 WHAT = "Speed and memory of filling synthetic cubes of China's size with TsSMNet, beside a pandas-and-predict loop."
+MODULES = ["tssmnet.stream"]
 PACKAGES = ("numpy", "torch", "xarray", "dask", "zarr", "pandas")
+
+
+AXES = {"days": days, "pixels": pixels, "workers": workers}
+PARTS = {"china": china, **AXES, "filler": filler, "floor": floors, "peer": peer}
+ON_DEMAND = {"seven_years": seven_years}
+"""An hour more, so only when asked for."""
+
+
+def stored(path: Path) -> dict[str, Any]:
+    """The result file without its stamp, if the library that wrote it is the one at hand."""
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if result.pop("stamp")["library"] != library_hashes(MODULES):
+        sys.exit(f"{path} was written by another state of the library: its parts would not belong together; run all")
+    return result
 
 
 def main() -> None:
@@ -390,27 +438,24 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small; prints, and writes nothing unless --out is given")
     parser.add_argument("--out", type=Path, help=f"result file (default: results/{RESULT.name})")
     parser.add_argument("--fill", nargs=5, help=argparse.SUPPRESS)
-    parser.add_argument("--seven-years", action="store_true", help="also all of China over 2,557 days (an hour)")
+    parser.add_argument("--only", nargs="+", choices=[*PARTS, *ON_DEMAND], help="renew these parts of the result file")
     given = parser.parse_args()
     if given.fill:
-        path, out, workers, model, options = given.fill
-        print(json.dumps(fill_once(path, out, int(workers), model, json.loads(options))))
+        path, out, count, model, options = given.fill
+        print(json.dumps(fill_once(path, out, int(count), model, json.loads(options))))
         return
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    sizes = [(500, 120)] if given.quick else [CHINA] + [(CHINA[0], 2557)] * given.seven_years
-    result: dict[str, Any] = {
-        "load_at_start": load,
-        "china": [measured(*size, options=SHORT if given.quick else {}) for size in sizes],
-        "scaling": scaling(given.quick),
-        "filler": filler(given.quick),
-        "floor": floors(given.quick),
-        "peer": peer(given.quick),
-    }
+    out, writes = given.out or RESULT, bool(given.out or not given.quick)
+    result = stored(out) if given.only else {"scaling": {}, "measured": {}}
+    for name in given.only or PARTS:
+        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+        made = (PARTS | ON_DEMAND)[name](given.quick)
+        (result["scaling"] if name in AXES else result)[name] = made
+        result["measured"][name] = {"load_at_start": load, "until": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")}
     result["memory_gb_per_year"] = memory_slope(result["scaling"]["days"])
     print(report(result))
-    if given.out or not given.quick:
+    if writes:
         about = {"command": "python benchmarks/reconstruction.py", "cores": CORES}
-        write(result, given.out or RESULT, WHAT, ["tssmnet.stream"], PACKAGES, **about)
+        write(result, out, WHAT, MODULES, PACKAGES, **about)
 
 
 if __name__ == "__main__":

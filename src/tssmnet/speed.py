@@ -119,7 +119,10 @@ def training_table(content: Mapping[str, Any]) -> pd.DataFrame:
 
 def reconstruction_table(content: Mapping[str, Any]) -> pd.DataFrame:
     """The fillings of ``benchmark-reconstruction.json``, each from a process of its own."""
-    groups = {"China": content["china"], **{f"over {k}": v for k, v in content["scaling"].items()}}
+    groups = {
+        "China": [*content["china"], *content.get("seven_years", ())],
+        **{f"over {k}": v for k, v in content["scaling"].items()},
+    }
     groups["the filler"] = content["filler"]["runs"]
     rows = [
         {
