@@ -171,6 +171,18 @@ def test_an_interrupted_evaluation_goes_on_where_it_was(bench, tmp_path, monkeyp
     assert done == [RUNS[1]]
 
 
+def test_after_its_time_nothing_is_begun_and_what_is_done_is_given(bench, tmp_path):
+    assert not dict(e.run_all(bench, RUNS[:2], tmp_path, seconds=0))
+    first = dict(e.run_all(bench, RUNS[:1], tmp_path))
+    for workers in (1, 2):
+        assert dict(e.run_all(bench, RUNS, tmp_path, workers, seconds=0)) == first
+
+
+def test_each_kind_of_gaps_meets_its_first_mask_before_any_meets_a_second(bench, tmp_path):
+    runs = [e.Run("climatology", "base", gap, seed) for gap in ("random", "blocks") for seed in (0, 1)]
+    assert [run.mask_seed for run, _ in e.run_all(bench, runs, tmp_path)] == [0, 0, 1, 1]
+
+
 def test_two_processes_give_the_same(bench, tmp_path):
     here = dict(e.run_all(bench, RUNS[:3], tmp_path / "one"))
     there = dict(e.run_all(bench, RUNS[:3], tmp_path / "two", workers=2))
@@ -203,7 +215,7 @@ def test_rows_give_mean_spread_and_ratio():
 
 
 def test_the_merged_file_is_stamped_and_read_as_fresh(results, tmp_path):
-    merged = e.result_of(results, len(RUNS), {}, 12.0, "cpu")
+    merged = e.result_of(results, 0, {}, 12.0, "cpu")
     e.write_result(merged, tmp_path / "result.json")
     back = json.loads((tmp_path / "result.json").read_text())
     assert back["complete"]
@@ -211,7 +223,7 @@ def test_the_merged_file_is_stamped_and_read_as_fresh(results, tmp_path):
     assert back["stamp"]["data"]["smap-conus"]
     assert back["stamp"]["versions"]["numpy"] == np.__version__
     assert results_stamp(tmp_path / "result.json").fresh
-    assert not e.result_of(results, len(RUNS) + 1, {}, 1.0, "cpu")["complete"]
+    assert not e.result_of(results, 1, {}, 1.0, "cpu")["complete"]
     assert [*e.table_of(merged["rows"])["gap"]] == ["random", "blocks", "pixels", "ahead"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import subprocess
 import sys
@@ -243,6 +244,9 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--out", type=Path, help="result file (default: that of the part in results/; none for a choice or --quick)"
     )
     command.add_argument("--workers", type=int, default=2, help="processes (default: %(default)s)")
+    command.add_argument(
+        "--minutes", type=float, default=math.inf, help="begin no run after so many; the result then says what it lacks"
+    )
     command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     command.add_argument("--models", nargs="+", help="only these models")
     command.add_argument("--gaps", nargs="+", help="only these kinds of gaps")

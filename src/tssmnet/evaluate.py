@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import import_module, metadata
-from itertools import groupby
+from itertools import groupby, islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -431,9 +432,11 @@ def published_runs(bench: Bench) -> list[dict[str, Any]]:
 
 
 def run_all(
-    bench: Bench, runs: Sequence[Run], folder: Path, workers: int = 1
+    bench: Bench, runs: Sequence[Run], folder: Path, workers: int = 1, seconds: float = math.inf
 ) -> Iterator[tuple[Run, dict[str, Any] | Exception]]:
     """Do the runs that are not done yet, and give each with its result, or with what went wrong.
+
+    The first mask of each kind of gaps comes first, so that a part of the runs tells something of every kind.
 
     Parameters
     ----------
@@ -445,7 +448,10 @@ def run_all(
         Where finished runs are kept, one JSON file each.
     workers
         Processes; each computes on one thread. One runs here.
+    seconds
+        After so many, no run is begun any more.
     """
+    end = time.monotonic() + seconds
     paths = {run: folder / f"{run.name}-{bench.key(run)}.json" for run in runs}
     waiting = []
     for run, path in paths.items():
@@ -453,18 +459,23 @@ def run_all(
             yield run, json.loads(path.read_text(encoding="utf-8"))
         else:
             waiting.append(run)
+    waiting.sort(key=lambda run: max(run.mask_seed, run.model_seed))
     if workers < 2 or len(waiting) < 2:
         for run in waiting:
-            yield run, _attempt(bench, run, paths[run])
+            if time.monotonic() < end:
+                yield run, _attempt(bench, run, paths[run])
         return
     with _one_thread_each(), ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (bench,)) as pool:
-        futures = {pool.submit(_attempt_in_worker, run, paths[run]): run for run in waiting}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BaseException:  # an interrupt too: do not start what has not started
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        todo = iter(waiting)
+        underway: dict[Future[dict[str, Any] | Exception], Run] = {}
+        while True:
+            # no more than can start at once, so that an interrupt or the end of the time waits for nothing else
+            for run in islice(todo, workers - len(underway) if time.monotonic() < end else 0):
+                underway[pool.submit(_attempt_in_worker, run, paths[run])] = run
+            if not underway:
+                return
+            for future in wait(underway, return_when=FIRST_COMPLETED).done:
+                yield underway.pop(future), future.result()
 
 
 def _attempt(bench: Bench, run: Run, path: Path) -> dict[str, Any] | Exception:
@@ -547,7 +558,7 @@ def table_of(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def result_of(
-    results: Sequence[Mapping[str, Any]], planned: int, failed: Mapping[str, str], seconds: float, device: str
+    results: Sequence[Mapping[str, Any]], missing: int, failed: Mapping[str, str], seconds: float, device: str
 ) -> dict[str, Any]:
     """The merged result with its stamp."""
     minutes = sum(r["cpu_seconds"] or 0 for r in results) / 60
@@ -566,7 +577,7 @@ def result_of(
     )
     return {
         "stamp": made,
-        "complete": not failed and len(results) >= planned,
+        "complete": not missing,
         "failed": dict(failed),
         "conventions": SCORES_NOTE,
         "rows": rows_of(results),
@@ -627,10 +638,11 @@ def command(options: argparse.Namespace) -> int:
 def _do_part(bench: Bench, part: str, runs: Sequence[Run], folder: Path, options: argparse.Namespace) -> int:
     """Run one part, write its file, print its table."""
     started = time.perf_counter()
-    results, failed = _collect(bench, runs, folder, options.workers)
+    results, failed = _collect(bench, runs, folder, options.workers, 60 * options.minutes)
+    missing = len(runs) - len(results)
     if "ahead" in (options.gaps or GAPS):
         results += published_runs(bench)
-    result = result_of(results, len(runs), failed, time.perf_counter() - started, options.device)
+    result = result_of(results, missing, failed, time.perf_counter() - started, options.device)
     whole = not (options.models or options.gaps)
     out = options.out or (RESULTS[part] if whole and part in RESULTS else None)
     if out is not None:
@@ -639,17 +651,19 @@ def _do_part(bench: Bench, part: str, runs: Sequence[Run], folder: Path, options
     print(table_of(result["rows"]).to_string(index=False, na_rep="-", float_format=lambda v: f"{v:.4f}"))
     for name, reason in failed.items():
         print(f"FAILED {name}: {reason}")
+    if missing:
+        print(f"{missing} of {len(runs)} runs are missing; the same command does them, and keeps the others")
     return 1 if failed else 0
 
 
 def _collect(
-    bench: Bench, runs: Sequence[Run], folder: Path, workers: int
+    bench: Bench, runs: Sequence[Run], folder: Path, workers: int, seconds: float = math.inf
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """All results in the order of the plan, told one by one as they come."""
     results: dict[Run, dict[str, Any]] = {}
     failed: dict[str, str] = {}
     silent = bool(os.environ.get("TSSMNET_QUIET"))
-    for count, (run, result) in enumerate(run_all(bench, runs, folder, workers), 1):
+    for count, (run, result) in enumerate(run_all(bench, runs, folder, workers, seconds), 1):
         if isinstance(result, Exception):
             failed[run.name] = f"{type(result).__name__}: {result}"
             line = failed[run.name]
