@@ -178,6 +178,13 @@ def test_after_its_time_nothing_is_begun_and_what_is_done_is_given(bench, tmp_pa
         assert dict(e.run_all(bench, RUNS, tmp_path, workers, seconds=0)) == first
 
 
+def test_models_are_compared_in_whole_rounds_only(bench, tmp_path):
+    runs = [e.Run(model, "base", "random", seed) for seed in (0, 1) for model in ("climatology", "linear")]
+    dict(e.run_all(bench, runs[:3], tmp_path))
+    results, _ = e._collect(bench, runs, tmp_path, 1, seconds=0)
+    assert [(r["model"], r["mask_seed"]) for r in results] == [("climatology", 0), ("linear", 0)]
+
+
 def test_each_kind_of_gaps_meets_its_first_mask_before_any_meets_a_second(bench, tmp_path):
     runs = [e.Run("climatology", "base", gap, seed) for gap in ("random", "blocks") for seed in (0, 1)]
     assert [run.mask_seed for run, _ in e.run_all(bench, runs, tmp_path)] == [0, 0, 1, 1]

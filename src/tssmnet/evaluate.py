@@ -124,6 +124,11 @@ class Run:
         words = (self.gap, self.features, self.model, f"mask{self.mask_seed}", f"seed{self.model_seed}")
         return re.sub(r"[^\w.+-]", "_", "-".join(words))
 
+    @property
+    def round(self) -> tuple[str, int]:
+        """Kind of gaps, and which of its rounds this belongs to: of masks, or of seeds where the mask stays."""
+        return self.gap, max(self.mask_seed, self.model_seed)
+
 
 @dataclass(frozen=True)
 class Peer:
@@ -436,7 +441,7 @@ def run_all(
 ) -> Iterator[tuple[Run, dict[str, Any] | Exception]]:
     """Do the runs that are not done yet, and give each with its result, or with what went wrong.
 
-    The first mask of each kind of gaps comes first, so that a part of the runs tells something of every kind.
+    The first round of each kind of gaps comes first, so that a part of the runs tells something of every kind.
 
     Parameters
     ----------
@@ -459,7 +464,7 @@ def run_all(
             yield run, json.loads(path.read_text(encoding="utf-8"))
         else:
             waiting.append(run)
-    waiting.sort(key=lambda run: max(run.mask_seed, run.model_seed))
+    waiting.sort(key=lambda run: run.round[1])
     if workers < 2 or len(waiting) < 2:
         for run in waiting:
             if time.monotonic() < end:
@@ -652,14 +657,16 @@ def _do_part(bench: Bench, part: str, runs: Sequence[Run], folder: Path, options
     for name, reason in failed.items():
         print(f"FAILED {name}: {reason}")
     if missing:
-        print(f"{missing} of {len(runs)} runs are missing; the same command does them, and keeps the others")
+        print(
+            f"{missing} of {len(runs)} runs are not in the result; the same command does what is missing and keeps the rest"
+        )
     return 1 if failed else 0
 
 
 def _collect(
     bench: Bench, runs: Sequence[Run], folder: Path, workers: int, seconds: float = math.inf
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """All results in the order of the plan, told one by one as they come."""
+    """All results in the order of the plan, told one by one as they come; of no round that is not whole."""
     results: dict[Run, dict[str, Any]] = {}
     failed: dict[str, str] = {}
     silent = bool(os.environ.get("TSSMNET_QUIET"))
@@ -672,4 +679,5 @@ def _collect(
             line = f"RMSE {result['rmse']}, {result['seconds']:.0f} s"
         if not silent:
             print(f"{count}/{len(runs)} {run.name}: {line}", flush=True)
-    return [results[run] for run in runs if run in results], failed
+    torn = {run.round for run in runs if run not in results and run.name not in failed}
+    return [results[run] for run in runs if run in results and run.round not in torn], failed
