@@ -657,9 +657,7 @@ def _do_part(bench: Bench, part: str, runs: Sequence[Run], folder: Path, options
     for name, reason in failed.items():
         print(f"FAILED {name}: {reason}")
     if missing:
-        print(
-            f"{missing} of {len(runs)} runs are not in the result; the same command does what is missing and keeps the rest"
-        )
+        print(f"{missing} of {len(runs)} runs are not in the result; the same command goes on with them")
     return 1 if failed else 0
 
 
