@@ -34,6 +34,18 @@ def test_scaling_has_a_panel_for_each_axis_with_more_than_one_point():
     assert labels == ["days"]
 
 
+@pytest.mark.parametrize(
+    ("axis", "flat", "line"), [("days", False, [3, 6]), ("workers", False, [3, 1.5]), ("days", True, [3, 3])]
+)
+def test_the_thin_line_is_growth_in_proportion_or_an_even_split_or_level(axis, flat, line):
+    import matplotlib.pyplot as plt
+
+    fig = speed.draw_scaling({axis: [{axis: 1, "s": 3.0}, {axis: 2, "s": 5.0}]}, "s", "seconds", flat)
+    thin = fig.axes[0].lines[1].get_ydata()
+    plt.close(fig)
+    assert list(thin) == line
+
+
 def test_training_costs_about_three_predictions_and_more_kernels():
     prediction, training = speed.work_of("tssmnet", 40, batch=64)
     shared = 2 * speed.work_of("tssmnet", 40, batch=128)[1].flops - training.flops  # without the optimiser's

@@ -148,10 +148,11 @@ def floor_table(content: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame({"value": named}).rename_axis("quantity")
 
 
-def draw_scaling(rows: Mapping[str, Sequence[Mapping[str, float]]], value: str, label: str) -> Any:
-    """Small panels, one an axis of scaling: `value` of each row against days, pixels or workers, and a straight line.
+def draw_scaling(rows: Mapping[str, Sequence[Mapping[str, float]]], value: str, label: str, flat: bool = False) -> Any:
+    """Small panels, one an axis of scaling: `value` of each row against days, pixels or workers, and a thin line.
 
-    The thin line is what growth in proportion would be from the first point; over workers or threads, an even split.
+    The thin line is what growth in proportion would be from the first point, and over workers or threads an even split;
+    with `flat`, for what should not grow, the first point's level.
     """
     import matplotlib.pyplot as plt
 
@@ -166,7 +167,8 @@ def draw_scaling(rows: Mapping[str, Sequence[Mapping[str, float]]], value: str, 
             x, y = ([float(r[key]) for r in members] for key in (axis, value))
             ax.plot(x, y, "o-", color=figures.COLOURS[0])
             shared = axis in ("workers", "threads")
-            ax.plot(x, [y[0] * (x[0] / v if shared else v / x[0]) for v in x], color="0.6", linewidth=0.7)
+            power = 0 if flat else -1 if shared else 1
+            ax.plot(x, [y[0] * (v / x[0]) ** power for v in x], color="0.6", linewidth=0.7)
             ax.set(xlabel=axis, ylabel=label if ax is axes[0][0] else "", ylim=(0, 1.15 * max(y)))
             if shared:
                 ax.set_xticks(x, [f"{v:g}" for v in x])
