@@ -123,7 +123,7 @@ def run(page: pages.Page, given: Mapping[str, Any] | None = None) -> dict[str, A
         with PeakMemory() as memory:
             executed = execute(page.source, parameters, failed)
     except Exception as error:
-        where = failed.relative_to(pages.ROOT)
+        where = os.path.relpath(failed, pages.ROOT)
         raise TssmnetError(f"{page.source.name} failed on profile {page.profile.name}; see {where}\n{error}") from error
     minutes = (time.monotonic() - started) / 60
     stamp = stamp_for(page, before, minutes, memory.peak_gb)
