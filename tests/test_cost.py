@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from tssmnet import cost
 from tssmnet.sources.settings import Settings
@@ -28,10 +29,13 @@ def test_each_stage_is_measured_and_says_what_a_kill_keeps(monkeypatch):
 
 def test_stored_benchmarks_give_hours_where_they_are():
     run = {"pixels": 1000, "days": 365, "processor_seconds": 7200.0}
-    filled = {"china": [run, run], "filler": {"projected_hours_to_fill_a_year_of_china": 3.0}}
+    china_more = {"pixels": 1000 + cost.LAND, "processor_seconds": 7200.0 + 3 * 3600}
+    filled = {"china": [run, run], "seven_years": [run | {"days": 2557}], "filler": {"runs": [run, run | china_more]}}
     assert cost.stored(None, None) == []
-    hours = [r["processor hours"] for r in cost.stored({"china": [run]}, filled)]
-    assert hours == [2.0, 2.0, 2.0, 3.0]
+    rows = cost.stored({"china": [run]}, filled)
+    assert [r["processor hours"] for r in rows] == [2.0, 2.0, 2.0, 2.0, pytest.approx(3.0)]
+    assert "1,000 pixels, 2557 days filled" in rows[3]["stage"]
+    assert len(cost.stored(None, {k: v for k, v in filled.items() if k != "seven_years"})) == 3
 
 
 def test_the_first_fit_with_its_imports_stays_out_of_the_training_time(monkeypatch):
