@@ -103,8 +103,6 @@ BESIDE: tuple[tuple[str, str], ...] = (
     ("tssmnet", "lag+desc"),
     ("filler", OWN),
 )
-ONCE = ("tssmnet",)
-"""Models beside the filler that meet the first mask of a kind only: dear to train; part ``paper`` has their spread."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +212,7 @@ def filler_plan() -> list[Run]:
         for seed in PIXEL_SEEDS if gap == "pixels" else SEEDS:
             mask = 0 if gap == "ahead" else seed
             for model, features in BESIDE:
-                if (MODELS[model].seeded or seed == mask) and not (model in ONCE and seed):
+                if MODELS[model].seeded or seed == mask:
                     own = _without_descriptors(features) if gap == "pixels" else features
                     runs.append(Run(model, own, gap, mask, seed if MODELS[model].seeded else 0))
     return _in_order(runs)
