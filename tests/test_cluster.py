@@ -1,11 +1,10 @@
 """One setting chooses where dask tasks run."""
 
-import sys
-
 import dask
 import pytest
 
-from tssmnet.cluster import CLUSTERS, ClusterError, open_cluster
+from tssmnet.cluster import ClusterError, open_cluster
+from tssmnet.errors import UnknownNameError
 
 
 def test_without_a_cluster_there_is_no_client():
@@ -14,18 +13,24 @@ def test_without_a_cluster_there_is_no_client():
         assert dask.compute(dask.delayed(sum)([1, 2]))[0] == 3
 
 
-def test_an_unknown_cluster_is_refused_with_the_nearest_name():
-    with pytest.raises(ClusterError, match="did you mean 'slurm'"), open_cluster("slrum"):
-        pass
+def test_without_a_cluster_the_active_client_is_taken_and_left_open():
+    from distributed import Client
+
+    with Client(processes=False, n_workers=1, dashboard_address=None) as active:
+        with open_cluster() as client:
+            assert client is active
+        assert active.status == "running"
 
 
-@pytest.mark.parametrize(
-    ("setting", "module", "package"),
-    [("slurm", "dask_jobqueue", "dask-jobqueue"), ("kubernetes", "dask_kubernetes", "dask-kubernetes")],
-)
-def test_a_missing_package_is_named_with_the_way_to_get_it(setting, module, package, monkeypatch):
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ClusterError, match=f"pip install {package}"), open_cluster(setting):
+def test_local_workers_are_as_many_as_wanted():
+    with open_cluster("local", 1) as client:
+        assert len(client.scheduler_info()["workers"]) == 1
+        assert client.submit(sum, [1, 2]).result() == 3
+
+
+@pytest.mark.parametrize(("name", "near"), [("locl", "did you mean 'local'"), ("slurm", "Known: local, none, tcp://")])
+def test_an_unknown_cluster_is_refused_with_what_is_known(name, near):
+    with pytest.raises(UnknownNameError, match=near), open_cluster(name):
         pass
 
 
@@ -38,15 +43,3 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
     monkeypatch.setattr(distributed, "Client", refuse)
     with pytest.raises(ClusterError, match=r"tcp://127.0.0.1:1.*timed out"), open_cluster("tcp://127.0.0.1:1"):
         pass
-
-
-def test_slurm_is_asked_for_the_workers_that_are_wanted(monkeypatch):
-    asked = []
-
-    class Cluster:
-        def scale(self, jobs):
-            asked.append(jobs)
-
-    monkeypatch.setitem(sys.modules, "dask_jobqueue", type("M", (), {"SLURMCluster": Cluster}))
-    assert isinstance(CLUSTERS["slurm"](5), Cluster)
-    assert asked == [5]

@@ -12,7 +12,7 @@ import xarray as xr
 
 from tssmnet import provenance, store
 from tssmnet.errors import TssmnetError
-from tssmnet.store import Store, cached_arrays, cached_dataset, cached_json, cached_model, content_hash
+from tssmnet.store import Store, cached_arrays, cached_dataset, cached_json, content_hash
 from tssmnet.testing import mock_cube
 
 MODULES = ("tssmnet.metrics",)
@@ -115,21 +115,6 @@ def test_what_would_need_a_pickle_is_refused_and_leaves_no_entry(shelf):
     with pytest.raises(ValueError, match="allow_pickle"):
         cached_arrays(an_object, store=shelf, modules=MODULES)
     assert not [p for p in shelf.folder.iterdir() if not p.name.startswith(".")]
-
-
-def fitted(seed):
-    from tssmnet.models import make_model
-    from tssmnet.samples import as_samples
-
-    rng = np.random.default_rng(seed)
-    rows = rng.standard_normal((80, 3)).astype("float32")
-    return make_model("rf", seed=seed, trees=5).fit(as_samples(rows), 0.3 + 0.01 * rows[:, 0])
-
-
-def test_models_come_back_the_same(shelf):
-    first, second = (cached_model(fitted, {"seed": 1}, store=shelf, modules=("tssmnet.models",)) for _ in range(2))
-    rows = np.random.default_rng(9).standard_normal((5, 3)).astype("float32")
-    np.testing.assert_array_equal(first.predict(rows), second.predict(rows))
 
 
 def fail_once(log):

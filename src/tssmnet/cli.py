@@ -61,7 +61,7 @@ def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     fetch.set_defaults(run=_data_fetch)
     build = what.add_parser("build", help="make or extend the cube of a profile from its archive; resumable")
     build.add_argument("profile", choices=("china",))
-    build.add_argument("--cluster", help="none, local, slurm, kubernetes or the address of a dask scheduler")
+    build.add_argument("--cluster", help="none, local, or the address of a dask scheduler")
     build.add_argument("--workers", type=int, help="of the cluster")
     build.set_defaults(run=_data_build)
     verify = what.add_parser("verify", help="compare every file with its registered sum")
@@ -142,7 +142,10 @@ def _add_reconstruct(commands: argparse._SubParsersAction[argparse.ArgumentParse
     command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     command.add_argument("--rows", type=int, help="training rows at most, drawn over the map (default: half a million)")
     command.add_argument(
-        "--scheduler", metavar="NAME", help="processes, threads, or the address of a dask cluster that sees the files"
+        "--scheduler",
+        metavar="NAME",
+        default="none",
+        help="none, local, or the address of a dask scheduler whose workers see the files (default: %(default)s)",
     )
     command.set_defaults(run=_reconstruct)
 

@@ -1,4 +1,4 @@
-"""Where dask tasks run: threads of this process, processes of this machine, SLURM, Kubernetes, or a running scheduler.
+"""Where dask tasks run: in this process, in processes of this machine, or on a running scheduler.
 
 The setting changes which client is opened and nothing else: work is written as dask tasks and asks no client.
 """
@@ -6,19 +6,34 @@ The setting changes which client is opened and nothing else: work is written as 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
-from importlib import import_module
 from typing import Any
 
-from tssmnet.errors import TssmnetError
+from tssmnet.errors import TssmnetError, require_known
 
 ADDRESS = ("tcp://", "tls://", "ucx://", "ws://", "wss://")
 
+CLUSTERS = ("none", "local")
+"""Settings that are no address."""
+
+EXAMPLE = "tcp://host:8786"
+
 
 class ClusterError(TssmnetError):
-    """A cluster that cannot be opened: unknown, its package is not installed, or nobody answers."""
+    """A cluster that cannot be opened: nobody answers at its address."""
+
+
+def check_cluster(setting: str) -> str:
+    """Return the setting if it is an address or one of `CLUSTERS`.
+
+    >>> check_cluster("locl")
+    Traceback (most recent call last):
+    ...
+    tssmnet.errors.UnknownNameError: unknown cluster 'locl'; did you mean 'local'? Known: local, none, tcp://host:8786
+    """
+    return setting if setting.startswith(ADDRESS) else require_known(setting, (*CLUSTERS, EXAMPLE), "cluster")
 
 
 @contextmanager
@@ -28,21 +43,22 @@ def open_cluster(setting: str = "none", workers: int = 0) -> Iterator[Any]:
     Parameters
     ----------
     setting
-        ``"none"``: threads of this process; ``"local"``: processes of this machine; ``"slurm"``: jobs of a SLURM
-        cluster, queue, memory and walltime from dask's own configuration (``~/.config/dask/jobqueue.yaml``);
-        ``"kubernetes"``: pods through the dask operator; or the address of a running scheduler, ``"tcp://host:8786"``.
+        ``"none"``: this process, or the ``dask.distributed`` client that is active in it; ``"local"``: processes of
+        this machine; or the address of a running scheduler, ``"tcp://host:8786"``.
     workers
-        How many; 0 leaves it to dask (all cores locally, two jobs or pods elsewhere).
+        Of ``"local"``, how many; 0 takes all cores.
 
     Yields
     ------
     distributed.Client or None
-        None for ``"none"``.
+        None for ``"none"`` without an active client.
 
     Raises
     ------
+    UnknownNameError
+        If the setting is unknown.
     ClusterError
-        If the setting is unknown, its package is not installed, or the scheduler does not answer.
+        If the scheduler does not answer.
 
     Examples
     --------
@@ -50,21 +66,27 @@ def open_cluster(setting: str = "none", workers: int = 0) -> Iterator[Any]:
     ...     print(client)
     None
     """
+    check_cluster(setting)
     if setting == "none":
-        yield None
-        return
-    if setting.startswith(ADDRESS):
+        yield _active_client()
+    elif setting == "local":
+        with _local(workers) as cluster, _client(cluster, setting) as client:
+            yield client
+    else:
         with _client(setting, setting) as client:
             yield client
-        return
-    if setting not in CLUSTERS:
-        near = get_close_matches(setting, [*CLUSTERS, "none"], n=1)
-        raise ClusterError(
-            f"unknown cluster {setting!r}{f'; did you mean {near[0]!r}?' if near else '.'} Known: none, "
-            f"{', '.join(CLUSTERS)}, or the address of a scheduler such as tcp://host:8786"
-        )
-    with CLUSTERS[setting](workers) as cluster, _client(cluster, setting) as client:
-        yield client
+
+
+def _active_client() -> Any:
+    """The client of ``dask.distributed`` that is active in this process, if any; nothing is imported to find out."""
+    if "distributed" not in sys.modules:
+        return None
+    from distributed import default_client
+
+    try:
+        return default_client()
+    except ValueError:
+        return None
 
 
 def _client(where: Any, setting: str) -> Any:
@@ -81,28 +103,3 @@ def _local(workers: int) -> Any:
 
     count = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or None
     return LocalCluster(n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None)
-
-
-def _slurm(workers: int) -> Any:
-    cluster = _imported("dask_jobqueue", "dask-jobqueue", "slurm").SLURMCluster()
-    cluster.scale(jobs=workers or 2)
-    return cluster
-
-
-def _kubernetes(workers: int) -> Any:
-    operator = _imported("dask_kubernetes.operator", "dask-kubernetes", "kubernetes")
-    return operator.KubeCluster(name="tssmnet", n_workers=workers or 2)
-
-
-CLUSTERS: Mapping[str, Callable[[int], Any]] = {"local": _local, "slurm": _slurm, "kubernetes": _kubernetes}
-"""Setting to what opens it."""
-
-
-def _imported(module: str, package: str, setting: str) -> Any:
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise ClusterError(
-            f"cluster {setting!r} needs the package {package}, which is not installed; install it with "
-            f"`python -m pip install {package}`, or choose none, local or the address of a running scheduler"
-        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tarfile
@@ -61,9 +62,8 @@ def sha256(path: Path) -> str:
 
 def file_sum(path: Path, algorithm: str) -> str:
     """Sum of a file in hexadecimal digits; `algorithm` as ``hashlib`` names it: ``"sha256"``, ``"md5"``."""
-    from pooch import file_hash
-
-    return str(file_hash(str(path), alg=algorithm))
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def download(

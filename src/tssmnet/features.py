@@ -5,7 +5,7 @@ All windows end on the day itself. Descriptors, and the screening among them, se
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -349,11 +349,3 @@ def _descriptors(pixels: xr.Dataset, observed: Mask, choice: str) -> dict[str, F
 def screen_descriptors(table: NDArray[np.float64], **thresholds: Any) -> Screening:
     """Screen the 31 descriptors, shape (pixel, 31), over the pixels that have any; `thresholds` go to `screen`."""
     return screen(table[np.isfinite(table[:, 0])], NAMES, **thresholds)
-
-
-def group_members(groups: Mapping[str, str]) -> dict[str, list[str]]:
-    """Group to its features, in order: the groups of `Features.groups` turned round."""
-    out: dict[str, list[str]] = {}
-    for name, group in groups.items():
-        out.setdefault(group, []).append(name)
-    return out

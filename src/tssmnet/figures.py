@@ -376,45 +376,6 @@ def mark_synthetic(fig: Any, words: str = "SYNTHETIC DATA") -> Any:
 # -- other plots -----------------------------------------------------------------------------------------------------
 
 
-def density_scatter(reference: Any, estimate: Any, *, quantity: str = "ssm", title: str = "", ax: Any = None) -> Any:
-    """Estimate against reference, coloured by the number of pairs in each cell, with the 1:1 line.
-
-    Parameters
-    ----------
-    reference, estimate
-        Arrays of one shape; pairs with NaN are left out.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    import matplotlib.pyplot as plt
-    from matplotlib.colors import LogNorm
-
-    x, y = (np.asarray(v, float).ravel() for v in (reference, estimate))
-    both = np.isfinite(x) & np.isfinite(y)
-    q = quantity_of(quantity)
-    # the quantity's range, widened where needed: no pair is left out of sight
-    low, high = limits_of(q, x[both], y[both])
-    low, high = np.nanmin([low, x[both].min(), y[both].min()]), np.nanmax([high, x[both].max(), y[both].max()])
-    with style():
-        if ax is None:
-            _, ax = plt.subplots(figsize=(3.6, 3.3), layout="constrained")
-        drawn = ax.hexbin(
-            x[both],
-            y[both],
-            gridsize=60,
-            extent=(low, high, low, high),
-            norm=LogNorm(vmin=1),
-            cmap="viridis",
-            linewidths=0,
-        )
-        ax.plot([low, high], [low, high], color="0.2", linewidth=0.8)
-        ax.set(xlabel=f"reference {q.label}", ylabel=f"estimate {q.label}", title=title, aspect="equal")
-        ax.figure.colorbar(drawn, ax=ax, label="pairs", shrink=0.8)
-    return ax.figure
-
-
 def plot_series(series: Mapping[str, Any], *, labels: Mapping[str, str] | None = None, title: str = "") -> Any:
     """Time series one below the other on a common time axis; those with gaps as dots, precipitation as bars.
 

@@ -71,14 +71,6 @@ class Fitted:
     plain: Any | None = None
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What a model says everywhere: arrays of shape (time, pixel), NaN where it cannot say."""
-
-    mean: Float
-    std: Float | None = None
-
-
 def reconstruct(
     cube: xr.Dataset,
     model: str = "filler",
@@ -112,9 +104,9 @@ def reconstruct(
     -------
     xarray.Dataset
         On the cube's dims: ``ssm`` (m3 m-3; observed values bit for bit, the rest filled), ``ssm_model`` (the model
-        everywhere), ``source`` (`tssmnet.cube.SOURCE_FLAGS`), ``ssm_std`` if the model gives one, CF attributes, and
-        how it was made in attributes ``tssmnet_*``. The filler also gives ``ssm_lower`` and ``ssm_upper``,
-        a 90 % interval, and ``days_to_observation`` and ``km_to_observation``.
+        everywhere), ``source`` (`tssmnet.cube.SOURCE_FLAGS`), CF attributes, and how it was made in attributes
+        ``tssmnet_*``. The filler also gives ``ssm_std``, ``ssm_lower`` and ``ssm_upper``, a 90 % interval, and
+        ``days_to_observation`` and ``km_to_observation``.
 
     Raises
     ------
@@ -232,7 +224,7 @@ def fill(pixels: xr.Dataset, features: Features, fitted: Fitted, *, progress: bo
     Returns
     -------
     xarray.Dataset
-        On (time, pixel): ``ssm``, ``ssm_model``, ``source``, and ``ssm_std`` if the model gives one.
+        On (time, pixel): ``ssm``, ``ssm_model``, ``source``.
     """
     wanted = predictable(pixels)
     if fitted.plain is None:
@@ -240,40 +232,35 @@ def fill(pixels: xr.Dataset, features: Features, fitted: Fitted, *, progress: bo
     seen = np.broadcast_to(np.isfinite(pixels["ssm"].values).any(0), wanted.shape)
     own = _predict(fitted.own, features, wanted & seen, progress)
     others = _predict(fitted.plain, without_descriptors(features), wanted & ~seen, progress)
-    std = None if own.std is None or others.std is None else np.where(seen, own.std, others.std)
-    return _assemble(pixels, Prediction(np.where(seen, own.mean, others.mean), std))
+    return _assemble(pixels, np.where(seen, own, others))
 
 
-def _predict(model: Any, features: Features, wanted: Mask, progress: bool) -> Prediction:
-    predict, spread = predictor(model), getattr(model, "predict_std", None)
+def _predict(model: Any, features: Features, wanted: Mask, progress: bool) -> Float:
+    """What a model says of the pixel-days wanted, shape (time, pixel); NaN elsewhere."""
+    predict = predictor(model)
     mean = np.full(wanted.shape, np.nan, np.float32)
-    std = None if spread is None else mean.copy()
     samples = features.where(wanted)
     starts = range(0, len(samples), CHUNK_ROWS)
     for start in bar(starts, "predicting", progress=progress):
         rows = samples.take(np.arange(start, min(start + CHUNK_ROWS, len(samples))))
         mean[rows.time, rows.pixel] = np.clip(predict(rows), 0, 1)
-        if std is not None and spread is not None:
-            std[rows.time, rows.pixel] = spread(rows)
-    return Prediction(mean, std)
+    return mean
 
 
-def _assemble(pixels: xr.Dataset, prediction: Prediction) -> xr.Dataset:
+def _assemble(pixels: xr.Dataset, mean: Float) -> xr.Dataset:
     """Observed values where there are any, the model elsewhere, and which is which."""
     record = pixels["ssm"].values
     observed = np.isfinite(record)
-    known = np.isfinite(prediction.mean)
+    known = np.isfinite(mean)
     source = np.where(
         observed, SOURCE_FLAGS["observed"], np.where(known, SOURCE_FLAGS["filled"], SOURCE_FLAGS["outside"])
     )
     dims = ("time", "pixel")
     variables = {
-        "ssm": (dims, np.where(observed, record, prediction.mean.astype(record.dtype))),
-        "ssm_model": (dims, prediction.mean),
+        "ssm": (dims, np.where(observed, record, mean.astype(record.dtype))),
+        "ssm_model": (dims, mean),
         "source": (dims, source.astype(np.int8)),
     }
-    if prediction.std is not None:
-        variables["ssm_std"] = (dims, prediction.std)
     return xr.Dataset(variables, pixels.coords)
 
 

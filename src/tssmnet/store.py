@@ -211,13 +211,3 @@ def cached_json(
     """``function(**inputs)``, anything JSON can hold, computed once."""
     path = (store or Store()).entry(function, inputs or {}, _write_json, **key)
     return json.loads((path / "value.json").read_text(encoding="utf-8"))
-
-
-def cached_model(
-    function: Callable[..., Any], inputs: Mapping[str, Any] | None = None, *, store: Store | None = None, **key: Any
-) -> Any:
-    """``function(**inputs)``, a fitted model, trained once."""
-    from tssmnet.models import load_model
-
-    path = (store or Store()).entry(function, inputs or {}, lambda model, folder: model.save(folder / "model"), **key)
-    return load_model(path / "model")

@@ -19,10 +19,8 @@ import json
 import math
 import os
 import shutil
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -33,6 +31,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tssmnet import patches
+from tssmnet.cluster import check_cluster, open_cluster
 from tssmnet.cube import (
     SOURCE_FLAGS,
     check_cube,
@@ -111,7 +110,7 @@ def reconstruct_file(
     progress: bool | None = None,
     rows: int = ROWS,
     block_bytes: int = BLOCK_BYTES,
-    scheduler: str | None = None,
+    scheduler: str = "none",
     **params: Any,
 ) -> Filled:
     """Fill the gaps of a cube of any size, from file to file, with memory that does not grow with either.
@@ -129,9 +128,8 @@ def reconstruct_file(
     block_bytes
         Size of a block of pixels in memory.
     scheduler
-        None computes the blocks in this process, or on the dask cluster of an active ``dask.distributed`` client.
-        ``"threads"`` or ``"processes"`` are dask's own; an address such as ``tcp://host:8786`` is a cluster whose
-        workers see the same files.
+        Where the blocks are computed, as in `tssmnet.cluster.open_cluster`: ``"none"`` (this process, or an active
+        ``dask.distributed`` client), ``"local"``, or an address. The workers must see the same files.
 
     Returns
     -------
@@ -141,8 +139,11 @@ def reconstruct_file(
     ------
     CubeError
         If there is no such cube, it is none, or `out` has no known ending.
+    UnknownNameError, ClusterError
+        If there is no such scheduler, or it does not answer.
     """
     check_output(out, cube)
+    check_cluster(scheduler)
     source = _open_checked(Path(cube))
     progress = not quiet() if progress is None else progress
     recipe = choose(model, features, params, seed, device)
@@ -371,7 +372,6 @@ def _prepare(job: Job, source: xr.Dataset, progress: bool) -> None:
         survey = _survey(cube, job, progress)
         kept = survey.kept
         fitted = _fit(cube, job, survey, progress)
-        beside = {"ssm_std": np.float32} if hasattr(fitted.own, "predict_std") else {}
         for name in ("own", "plain"):
             if (ready := getattr(fitted, name)) is not None:
                 ready.save(job.folder / name)
@@ -687,8 +687,7 @@ def _write_block(path: Path, ready: Ready, index: int, values: Mapping[str, NDAr
 def _filled_block(ready: Ready, pixels: xr.Dataset) -> dict[str, NDArray[Any]]:
     """Output arrays (time, pixel) of a block, by name; features are built for a piece of its pixels at a time."""
     alive = np.flatnonzero(predictable(pixels).any(0) | np.isfinite(pixels["ssm"].values).any(0))
-    spread = ready.fitted is not None and hasattr(ready.fitted.own, "predict_std")
-    out = _empty(pixels, spread)
+    out = _empty(pixels)
     if not alive.size:
         return out
     inside = pixels if alive.size == pixels.sizes["pixel"] else pixels.isel(pixel=alive)
@@ -718,23 +717,22 @@ def _by_baseline(pixels: xr.Dataset, recipe: Recipe) -> xr.Dataset:
     )
 
 
-def _empty(pixels: xr.Dataset, spread: bool) -> dict[str, NDArray[Any]]:
+def _empty(pixels: xr.Dataset) -> dict[str, NDArray[Any]]:
     """Output arrays of pixels of which nothing is known."""
     shape = pixels["ssm"].shape
-    out: dict[str, NDArray[Any]] = {
+    return {
         "ssm": np.full(shape, np.nan, pixels["ssm"].dtype),
         "ssm_model": np.full(shape, np.nan, np.float32),
         "source": np.full(shape, SOURCE_FLAGS["outside"], np.int8),
     }
-    return out | ({"ssm_std": np.full(shape, np.nan, np.float32)} if spread else {})
 
 
-def _run(job: Job, scheduler: str | None, progress: bool) -> None:
+def _run(job: Job, scheduler: str, progress: bool) -> None:
     """Compute the blocks that are not written yet, here or on a cluster."""
-    with _cluster(scheduler) as keywords:
+    with open_cluster(scheduler) as client:
         if job.filler:
-            _do_blocks(first_block, "first values", job.pending(FIRST_DONE), job, keywords, progress)
-        _do_blocks(fill_block, "filling", job.pending(), job, keywords, progress)
+            _do_blocks(first_block, "first values", job.pending(FIRST_DONE), job, client, progress)
+        _do_blocks(fill_block, "filling", job.pending(), job, client, progress)
 
 
 def _do_blocks(
@@ -742,44 +740,17 @@ def _do_blocks(
     title: str,
     blocks: list[int],
     job: Job,
-    keywords: dict[str, Any] | None,
+    client: Any,
     progress: bool,
 ) -> None:
     folder = str(job.folder)
-    if keywords is None:
+    if client is None:
         for index in bar(blocks, title, progress=progress):
             work(folder, index)
         return
     import dask
 
-    dask.compute(*(dask.delayed(work, pure=False)(folder, index) for index in blocks), **keywords)
-
-
-@contextmanager
-def _cluster(scheduler: str | None) -> Iterator[dict[str, Any] | None]:
-    """Keywords for ``dask.compute``; None where the blocks are to be computed one by one in this process."""
-    if scheduler is None:
-        client = _active_client()
-        yield None if client is None else {"scheduler": client}
-    elif "://" in scheduler:
-        from distributed import Client
-
-        with Client(scheduler, set_as_default=False) as client:
-            yield {"scheduler": client}
-    else:
-        yield {"scheduler": scheduler}
-
-
-def _active_client() -> Any:
-    """The client of ``dask.distributed`` that is active in this process, if any; nothing is imported to find out."""
-    if "distributed" not in sys.modules:
-        return None
-    from distributed import default_client
-
-    try:
-        return default_client()
-    except ValueError:
-        return None
+    dask.compute(*(dask.delayed(work, pure=False)(folder, index) for index in blocks), scheduler=client)
 
 
 # --- the whole ---------------------------------------------------------------------------------------------------

@@ -528,7 +528,7 @@ def test_settings_that_cannot_be_are_refused_by_name(tmp_path):
         ("frist: 2016-01-01", "did you mean 'first'"),
         ("first: 2020-01-02\nlast: 2020-01-01", "lies after"),
         ("bounds: [1, 2, 3]", "west, south, east, north"),
-        ("cluster: slrum", "did you mean 'slurm'"),
+        ("cluster: locl", "did you mean 'local'"),
     ):
         (tmp_path / "china.yml").write_text(text)
         with pytest.raises(SettingsError, match=told):

@@ -7,7 +7,6 @@ import xarray as xr
 
 from tssmnet.sources import ismn
 from tssmnet.sources.faults import SourceError, TruncatedFileError, WrongProductError
-from tssmnet.sources.grids import ease_cells
 
 GENUINE = ("ismn-maqu", "ismn-formats", "ismn-silversword")
 
@@ -116,19 +115,6 @@ def test_two_sensors_of_a_station_are_averaged_and_deep_ones_left_out(tmp_path):
     stations = ismn.read_stations(tmp_path)
     np.testing.assert_allclose(stations.ssm.values[:, 0], [0.2, 0.1])
     assert stations.sensors.values.tolist() == [2]
-
-
-def test_stations_of_one_cell_are_averaged_over_those_that_report(tmp_path):
-    write(tmp_path, "A", "h", [0.1] * 48, ["G"] * 48, place=(34.00, 102.00))
-    write(tmp_path, "B", "h", [0.3] * 24, ["G"] * 24, place=(34.01, 102.01))
-    write(tmp_path, "C", "h", [0.5] * 48, ["G"] * 48, place=(34.50, 102.50))
-    cells = ismn.average_by_cell(ismn.read_stations(tmp_path))
-    assert cells.sizes["station"] == 2
-    np.testing.assert_allclose(cells.ssm.values, [[0.2, 0.5], [0.1, 0.5]])
-    assert cells["count"].values.tolist() == [[2, 1], [1, 1]]
-    row, column = ease_cells(cells.lat, cells.lon)
-    assert (row == cells.row).all()
-    assert (column == cells.column).all()
 
 
 def test_the_series_are_read_by_validation(tmp_path):

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import rasterio
 from pyhdf.SD import SD, SDC
 from pyproj import Transformer
 
@@ -177,22 +176,3 @@ def test_genuine_land_cover_of_arcachon_lies_at_its_place_in_the_tile(genuine, t
     assert int(centre.item()) == patch[40, 40]
     assert int(tile.landcover.notnull().sum()) == 81 * 81
     assert set(tile.landcover.attrs) >= {"flag_values", "flag_meanings"}
-
-
-def test_a_geotiff_of_stored_numbers_is_decoded_like_the_tile(tmp_path):
-    rng = np.random.default_rng(0)
-    stored = rng.choice(np.array([0, 7400, 7500, 15000, 16000], "u2"), (20, 30))
-    quality = rng.choice(np.array([0, 2, 65, 145], "u1"), (20, 30))
-    profile = {"driver": "GTiff", "height": 20, "width": 30, "count": 1, "crs": "EPSG:4326"}
-    profile["transform"] = rasterio.transform.from_origin(100, 40, 0.01, 0.01)
-    for name, values in (("LST", stored), ("QC", quality)):
-        with rasterio.open(tmp_path / f"{name}.tif", "w", dtype=values.dtype.name, **profile) as f:
-            f.write(values, 1)
-    field = modis.read_geotiff(tmp_path / "LST.tif", "MOD11A1", "lst_day", tmp_path / "QC.tif")
-    expected = np.where((stored >= 7500) & np.isin(quality, [0, 65]), stored * 0.02, np.nan)
-    np.testing.assert_allclose(field.values, expected, rtol=1e-6)
-    assert field.odc.geobox.shape == (20, 30)
-    with pytest.raises(WrongProductError, match="needs its quality layer"):
-        modis.read_geotiff(tmp_path / "LST.tif", "MOD11A1", "lst_day")
-    with pytest.raises(UnknownNameError, match="did you mean 'lst_day'"):
-        modis.read_geotiff(tmp_path / "LST.tif", "MOD11A1", "lst_dya", tmp_path / "QC.tif")

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from tssmnet.sources import smap
 from tssmnet.sources.faults import SourceError, TruncatedFileError
 from tssmnet.sources.record import write_record
 
@@ -160,24 +159,12 @@ def test_two_workers_of_a_cluster_make_the_same_record(granules, tmp_path):
     assert sums(tmp_path / "two.zarr") == sums(tmp_path / "one.zarr")
 
 
-@pytest.mark.mirror
-def test_genuine_days_of_smap_become_a_record(genuine, tmp_path):
-    paths = [p for n, p in genuine("smap-l3e-9km").items() if "Pakistan_9km_smap" in n]
-    days = {np.datetime64(p.stem[-10:]): p for p in paths}
-    read = functools.partial(smap.read_cell_list, bounds=(67.0, 25.0, 73.0, 28.5))
-    report = write_record(days, read, tmp_path / "r.zarr", "2020-01-01", "2020-01-07", 3)
-    assert not report.quarantined
-    assert not report.missing
-    record = xr.open_zarr(tmp_path / "r.zarr", consolidated=False)
-    for day, path in days.items():
-        np.testing.assert_array_equal(record.ssm.sel(time=day).values, read(path).ssm.values[0])
-    assert record.lat.dims == ("y", "x")
-
-
 def test_readers_of_netcdf_may_run_in_many_threads_at_once(genuine):
     paths = [p for n, p in genuine("smap-l3e-9km").items() if "Pakistan_9km_smap" in n]
-    total = "import sys; from tssmnet.sources import smap; from concurrent.futures import ThreadPoolExecutor as Pool\n"
-    total += "def read(p): return float(smap.read_cell_list(p, bounds=(67.0, 25.0, 73.0, 28.5)).ssm.sum())\n"
+    total = "import sys; from concurrent.futures import ThreadPoolExecutor as Pool\n"
+    total += "from tssmnet.sources.faults import reading_netcdf\n"
+    total += "def read(path):\n"
+    total += "    with reading_netcdf(path) as (_, cells): return float(cells.soil_moisture.sum())\n"
     total += "with Pool(4) as pool: print(len(set(sum(pool.map(read, sys.argv[1:])) for _ in range(15))))"
     done = subprocess.run([sys.executable, "-c", total, *map(str, paths)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, f"reading in threads ended with {done.returncode}: {done.stderr[-500:]}"

@@ -195,25 +195,6 @@ def test_genuine_version_9_coordinates_lie_on_the_36_km_grid(genuine):
 
 
 @pytest.mark.mirror
-def test_the_genuine_9_km_cells_of_pakistan_are_read_to_the_cell(genuine):
-    bounds = (66.9, 24.9, 73.1, 28.6)
-    for name, path in genuine("smap-l3e-9km").items():
-        if "Pakistan_9km_smap" not in name:
-            continue
-        day = smap.read_cell_list(path, bounds)
-        assert str(day.time.values[0])[:10] == name[-13:-3]
-        with h5py.File(path) as f:
-            lat, lon, ssm = (f[n][...] for n in ("latitude", "longitude", "soil_moisture"))
-        assert int(day.ssm_am.notnull().sum() + day.ssm_pm.notnull().sum()) == len(ssm)
-        for i in np.random.default_rng(0).choice(len(ssm), 50):
-            y = np.abs(day.lat.values[:, 0] - lat[i]).argmin()
-            x = np.abs(day.lon.values[0] - lon[i]).argmin()
-            here = day.isel(time=0, y=y, x=x)
-            assert ssm[i] in (here.ssm_am.item(), here.ssm_pm.item())
-            np.testing.assert_allclose(here.ssm.item(), np.nanmean([here.ssm_am.item(), here.ssm_pm.item()]), rtol=1e-6)
-
-
-@pytest.mark.mirror
 def test_the_genuine_version_9_series_of_hawaii_keep_day_overpass_and_flag(genuine):
     path = genuine("hawaii-smap")["hawaii-timeseries/SMAP_V9_AM_PM/0165.nc"]
     with h5py.File(path) as f:

@@ -1,4 +1,4 @@
-"""In situ soil moisture of the International Soil Moisture Network (``.stm``) as daily series per station or cell.
+"""In situ soil moisture of the International Soil Moisture Network (``.stm``) as daily series per station.
 
 Layouts: a header line and hourly values (with old flags, ``U`` for good, or new ones, ``G``), and CEOP, where each line
 repeats the station. Flags beginning with C (out of range) or D (dubious) refuse a value, also joined by commas
@@ -19,8 +19,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from tssmnet.sources.faults import OffWindowError, SourceError, TruncatedFileError, WrongProductError, reading
-from tssmnet.sources.grids import ease_centres, ease_geobox, ease_position
+from tssmnet.sources.faults import SourceError, TruncatedFileError, WrongProductError, reading
 
 GOOD = frozenset({"G", "U"})
 DEEPEST = 0.05
@@ -169,45 +168,6 @@ def surface_sensors(paths: Iterable[Path_], deepest: float = DEEPEST) -> list[Se
     """The sensors whose layer ends no deeper than `deepest` metres; names are sorted out before files are read."""
     near = [p for p in paths if _depth_in_name(Path(p)) <= deepest + DEPTH_TOLERANCE]
     return [s for s in map(read_sensor, near) if s.depth[1] <= deepest + DEPTH_TOLERANCE]
-
-
-def average_by_cell(stations: xr.Dataset, cell_km: int = 9) -> xr.Dataset:
-    """Stations of one EASE-Grid cell averaged, day by day over those that report.
-
-    Returns
-    -------
-    xarray.Dataset
-        ``ssm`` (time, station), where a station now is a cell (named ``row_column``) at the cell's centre, and
-        ``count`` (time, station), how many stations reported.
-
-    Raises
-    ------
-    OffWindowError
-        If a station lies beyond the grid (85 degrees).
-    """
-    row, column = (np.round(i).astype(int) for i in ease_position(stations["lat"], stations["lon"], cell_km))
-    box = ease_geobox(cell_km)
-    if row.min() < 0 or row.max() >= box.shape[0]:
-        raise OffWindowError("a station lies beyond the latitudes of EASE-Grid 2.0 (85 degrees)")
-    names = [f"{r}_{c}" for r, c in zip(row, column, strict=True)]
-    cells = list(dict.fromkeys(names))
-    first = [names.index(cell) for cell in cells]
-    values = stations["ssm"].transpose("time", "station").values
-    member = np.array([[n == cell for cell in cells] for n in names], float)
-    count = (~np.isnan(values)).astype(float) @ member
-    mean = np.where(count > 0, np.nan_to_num(values) @ member / np.maximum(count, 1), np.nan)
-    lat, lon = ease_centres(box)
-    coords = {
-        "time": stations["time"],
-        "station": np.array(cells, object),
-        "lat": ("station", lat[row[first]], {"units": "degrees_north"}),
-        "lon": ("station", lon[column[first]], {"units": "degrees_east"}),
-        "row": ("station", row[first]),
-        "column": ("station", column[first]),
-    }
-    ssm = (("time", "station"), mean, stations["ssm"].attrs)
-    reported = (("time", "station"), count.astype(int), {"long_name": "stations that reported", "units": "1"})
-    return xr.Dataset({"ssm": ssm, "count": reported}, coords, dict(stations.attrs))
 
 
 def _rows(lines: Sequence[str], pattern: re.Pattern[str], path: Path, first: int) -> list[tuple[str, ...]]:

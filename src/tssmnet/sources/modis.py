@@ -1,4 +1,4 @@
-"""MODIS land products as HDF-EOS2 tiles (or single-band GeoTIFFs of them): MOD11A1, MOD13A2, MCD12Q1.
+"""MODIS land products as HDF-EOS2 tiles: MOD11A1, MOD13A2, MCD12Q1.
 
 Numbers are stored as integers: value = stored x scale, where stored is no fill and inside its valid range, and where
 the quality layer allows it. MOD11A1 ``QC``: bits 0-1 00 or 01 = LST produced, bits 6-7 = error up to 1, 2, 3 K or more.
@@ -121,37 +121,6 @@ def read_tile(path: Path_, product: str, good: Good | None = None) -> xr.Dataset
     return xr.Dataset(named, attrs=attrs).expand_dims(time=[day.astype("datetime64[ns]")])
 
 
-def read_geotiff(path: Path_, product: str, variable: str, quality_path: Path_ | None = None) -> xr.DataArray:
-    """One variable from a single-band GeoTIFF of stored numbers, in whatever projection it has.
-
-    Parameters
-    ----------
-    path
-        Stored numbers of the layer, not yet scaled.
-    product, variable
-        Keys of `PRODUCTS` and of its bands: ``"MOD11A1"``, ``"lst_day"``.
-    quality_path
-        The quality layer on the same grid; needed where the product has one.
-
-    Returns
-    -------
-    xarray.DataArray
-        Dims (y, x), float32 with NaN.
-    """
-    kind = PRODUCTS[require_known(product, PRODUCTS, "MODIS product")]
-    band = kind.bands[require_known(variable, kind.bands, f"variable of {product}")]
-    stored, box = _raster(path)
-    keep: NDArray[Any] | None = None
-    if band.good is not None:
-        if quality_path is None:
-            raise WrongProductError(f"{path}: {product} {variable} needs its quality layer {band.quality!r} as well")
-        flags, quality_box = _raster(quality_path)
-        if quality_box != box:
-            raise WrongGridError(f"{quality_path} is not on the grid of {path}; get both layers of the same tile")
-        keep = band.good(flags)
-    return on_geobox(decode(stored, band, keep), box, band.attrs | {"source_file": Path(path).name}).rename(variable)
-
-
 def decode(stored: NDArray[Any], band: Band, keep: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
     """Stored integers to values: fill, numbers outside the valid range and pixels not kept become NaN.
 
@@ -163,14 +132,6 @@ def decode(stored: NDArray[Any], band: Band, keep: NDArray[np.bool_] | None = No
     if keep is not None:
         ok &= keep
     return np.where(ok, whole * band.scale, np.nan).astype(np.float32)
-
-
-def _raster(path: Path_) -> tuple[NDArray[Any], Any]:
-    import rasterio
-    from odc.geo.geobox import GeoBox
-
-    with reading(path, "GeoTIFF") as place, rasterio.open(place) as raster:
-        return raster.read(1), GeoBox(raster.shape, raster.transform, raster.crs.to_wkt())
 
 
 def _identity(core: str, product: str, path: Path) -> tuple[int, int, np.datetime64]:

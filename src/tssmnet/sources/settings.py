@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from tssmnet.cluster import ADDRESS, CLUSTERS
+from tssmnet.cluster import check_cluster
 from tssmnet.errors import TssmnetError, require_known
 from tssmnet.sources.grids import CHINA, Bounds
 from tssmnet.sources.smap import MERGES, QUALITIES
@@ -111,8 +111,7 @@ def checked(settings: Settings) -> Settings:
     """
     require_known(settings.quality, QUALITIES, "quality")
     require_known(settings.merge, MERGES, "way of merging overpasses")
-    if not settings.cluster.startswith(ADDRESS):
-        require_known(settings.cluster, ["none", *CLUSTERS], "cluster")
+    check_cluster(settings.cluster)
     if np.datetime64(settings.first) > np.datetime64(settings.last):
         raise SettingsError(f"first {settings.first} lies after last {settings.last}")
     if len(settings.bounds) != 4 or not all(isinstance(b, int | float) for b in settings.bounds):

@@ -147,33 +147,6 @@ def merge_overpasses(am: Float, pm: Float, how: str = "mean") -> Float:
     return np.asarray(ways[require_known(how, ways, "way of merging overpasses")](), np.float32)
 
 
-def read_cell_list(path: Path_, bounds: Bounds, merge: str = "mean") -> xr.Dataset:
-    """A cut of SPL3SMP_E kept as a list of cells with latitude, longitude and soil moisture (netCDF, dim ``index``).
-
-    The list holds the morning's cells in row-major order, then the evening's: where the cell number falls, the second
-    overpass begins. A list without a fall holds one overpass only, and does not say which: it counts as ``am``.
-
-    Returns
-    -------
-    xarray.Dataset
-        As `read_granule`; the day is taken from the name (``..._YYYY-MM-DD.nc``). No quality flag is there to apply.
-    """
-    with reading_netcdf(path) as (place, cells):
-        values = cells["soil_moisture"].values
-        lat, lon = cells["latitude"].values, cells["longitude"].values
-    row, column = ease_cells(lat, lon, 9)
-    falls = np.flatnonzero(np.diff(row * EASE_SHAPE[9][1] + column) <= 0) + 1
-    if len(falls) > 1:
-        raise WrongProductError(f"{place} restarts {len(falls)} times; a list of two overpasses restarts at most once")
-    start = int(falls[0]) if len(falls) else len(values)
-    window = ease_window(bounds)
-    parts = [_scatter(values[s], row[s], column[s], window) for s in (slice(0, start), slice(start, None))]
-    found = re.search(r"(\d{4}-\d{2}-\d{2})", place.name)
-    if not found:
-        raise WrongProductError(f"{place} has no day (YYYY-MM-DD) in its name")
-    return _daily(np.datetime64(found.group(1)), parts[0], parts[1], merge, 9, window, place)
-
-
 def read_series(path: Path_, quality: str = "recommended", merge: str = "mean") -> xr.Dataset:
     """Time series of SMAP cells in an indexed ragged netCDF file (``locationIndex``, ``Overpass`` 1 = AM, 2 = PM).
 

@@ -4,7 +4,6 @@ Terrain, soil and plants, daily weather and a soil water balance make the truth;
 and gaps make the data. Nothing is downloaded and everything follows from a seed. All it gives is labelled synthetic.
 """
 
-from tssmnet.twin.stream import open_twin, write_twin
 from tssmnet.twin.world import Twin, twin_cube, twin_world
 
-__all__ = ["Twin", "open_twin", "twin_cube", "twin_world", "write_twin"]
+__all__ = ["Twin", "twin_cube", "twin_world"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ UNIX = np.datetime64("1970-01-01")
 
 
 class Run:
-    """The twin in motion; `state_arrays` and `restore` let a long run stop and go on.
+    """The twin in motion.
 
     A day runs from 6 pm to 6 pm: a night half ends at SMAP's morning overpass, a day half at its evening one. A
     quarter of a date's rain falls before 6 am, half until 6 pm and a quarter after.
@@ -112,22 +112,6 @@ class Run:
         """The best NDVI and its EVI since the last call, shape (2, pixel), and start anew."""
         best, self.best = self.best, np.full_like(self.best, np.nan)
         return best
-
-    def state_arrays(self) -> dict[str, NDArray]:
-        """Everything that changes, as arrays for `numpy.savez`."""
-        arrays = {f"water_{f.name}": getattr(self.state, f.name) for f in fields(self.state)}
-        arrays |= {f"weather_{name}": value for name, value in self.weather.state.items()}
-        arrays |= {"rain_left": self.rain_left, "best": self.best, "local": self.station_state.local}
-        return arrays | {"running": self.station_state.running, "date": np.array(self.date, "datetime64[D]")}
-
-    def restore(self, arrays: Any) -> None:
-        """Go on from what `state_arrays` gave."""
-        self.state = water.State(**{f.name: arrays[f"water_{f.name}"] for f in fields(water.State)})
-        self.weather.state = {name: arrays[f"weather_{name}"] for name in self.weather.state}
-        self.rain_left, self.best = arrays["rain_left"], arrays["best"]
-        self.station_state = eyes.StationState(arrays["local"], arrays["running"])
-        self.date = arrays["date"].astype("datetime64[D]")[()]
-        self.weather.day = int((self.date - UNIX).astype(int))
 
 
 def composite_starts(start: np.datetime64, days: int) -> NDArray[np.datetime64]:

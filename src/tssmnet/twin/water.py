@@ -7,7 +7,7 @@ its source holds and its target can take, so soil moisture never leaves [residua
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,13 +132,6 @@ def water_step(
     surface, deep, evaporation, transpiration = _evaporate(surface, deep, soil, state.green, demand * free)
     new = replace(state, surface=surface, deep=deep, snow=snow)
     return new, Fluxes(rain, runoff, evaporation + canopy, transpiration, sublimation, drainage)
-
-
-def balance_error(before: State, after: State, fluxes: Fluxes) -> Array:
-    """Storage change less net inflow, mm: zero but for rounding."""
-    stored = (after.surface + after.deep + after.snow) - (before.surface + before.deep + before.snow)
-    out = sum(getattr(fluxes, f.name) for f in fields(fluxes) if f.name != "precipitation")
-    return stored - (fluxes.precipitation - out)
 
 
 def _snow(snow: Array, rain: Array, air: Array, demand: Array, days: float) -> tuple[Array, Array, Array]:
