@@ -15,7 +15,7 @@ def peak_memory_gb() -> float:
     if status.exists():
         line = next(x for x in status.read_text(encoding="utf-8").splitlines() if x.startswith("VmHWM"))
         return int(line.split()[1]) * 1024 / 1e9
-    from tssmnet.provenance import memory_gb
+    from tssmnet.book.page import memory_gb
 
     return memory_gb()[0]
 

@@ -27,7 +27,7 @@ import numpy as np
 from common import peak_memory_gb, write
 from numpy.typing import NDArray
 
-from tssmnet.descriptors import describe_series, temporal_descriptors
+from tssmnet.features.descriptors import describe_series, temporal_descriptors
 
 Series = NDArray[np.float64]
 RESULT = Path(__file__).resolve().parents[1] / "results" / "benchmark-descriptors.json"
@@ -345,7 +345,7 @@ def main() -> None:
     print(report(result))
     if given.out or not given.quick:
         about = {"command": "python benchmarks/descriptors.py", "cpu": _cpu(), "cores": CORES}
-        write(result, given.out or RESULT, WHAT, ["tssmnet.descriptors"], PACKAGES, **about)
+        write(result, given.out or RESULT, WHAT, ["tssmnet.features.descriptors"], PACKAGES, **about)
 
 
 if __name__ == "__main__":

@@ -128,12 +128,12 @@ def fill_once(path: str, out: str, workers: int, model: str, options: dict[str, 
     """Fill the cube at `path` here, or on as many `workers` of a dask cluster: seconds, rows, memory of the largest."""
     import importlib
 
-    from tssmnet import stream
+    from tssmnet.reconstruction import files
 
     before = peak_memory_gb()
     marks: dict[str, float] = {}
     for name in ("_prepare", "_run", "_place"):
-        _clock(stream, name, marks)
+        _clock(files, name, marks)
     start, spent = time.perf_counter(), time.process_time()
     if workers:
         import dask
@@ -142,10 +142,10 @@ def fill_once(path: str, out: str, workers: int, model: str, options: dict[str, 
         dask.config.set(KEEP_MEMORY)
         with LocalCluster(workers, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
             client.run(importlib.import_module, "torch")  # starting a worker is not part of its speed
-            stream.reconstruct_file(path, out, model, progress=False, **options)
+            files.reconstruct_file(path, out, model, progress=False, **options)
             peak = max(peak_memory_gb(), *client.run(peak_memory_gb).values())
     else:
-        stream.reconstruct_file(path, out, model, progress=False, **options)
+        files.reconstruct_file(path, out, model, progress=False, **options)
         peak = peak_memory_gb()
     cube = xr.open_zarr(path, consolidated=False)
     rows = cube["ssm"].size
@@ -197,8 +197,8 @@ def measured(
 
 def peer(quick: bool) -> dict[str, Any]:
     """The pandas loop and ours on the same pixels of a year, with one fitted network, in this process."""
-    from tssmnet.reconstruct import all_samples, choose, features_of, fill, fit
-    from tssmnet.stream import to_pixels
+    from tssmnet.reconstruction.files import to_pixels
+    from tssmnet.reconstruction.fitted import all_samples, choose, features_of, fill, fit
 
     pixels = 60 if quick else 300
     with tempfile.TemporaryDirectory() as folder:
@@ -240,8 +240,8 @@ def pandas_loop(pixels: xr.Dataset, model: Any) -> NDArray[np.float32]:
     """
     import pandas as pd
 
-    from tssmnet.descriptors import NAMES, describe_series
-    from tssmnet.features import RAIN_DECAYS, RAIN_LAGS, RAIN_SUMS, STATE_MEANS
+    from tssmnet.features.build import RAIN_DECAYS, RAIN_LAGS, RAIN_SUMS, STATE_MEANS
+    from tssmnet.features.descriptors import NAMES, describe_series
 
     columns = []
     for i in range(pixels.sizes["pixel"]):
@@ -304,9 +304,9 @@ def floors(quick: bool) -> dict[str, float]:
     """What one core would allow, and how long the parts of a prediction take, in microseconds a row."""
     import torch
 
-    from tssmnet.features import build_features
-    from tssmnet.inference import predictor
+    from tssmnet.features.build import build_features
     from tssmnet.models import make_model
+    from tssmnet.models.folded import predictor
 
     torch.set_num_threads(1)
     pixels = 200 if quick else 1000
@@ -414,7 +414,7 @@ def memory_slope(rows: list[dict[str, Any]]) -> float:
 
 
 WHAT = "Speed and memory of filling synthetic cubes of China's size with TsSMNet, beside a pandas-and-predict loop."
-MODULES = ["tssmnet.stream"]
+MODULES = ["tssmnet.reconstruction.files"]
 PACKAGES = ("numpy", "torch", "xarray", "dask", "zarr", "pandas")
 
 

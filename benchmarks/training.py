@@ -29,11 +29,11 @@ from common import write
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from tssmnet.features.samples import Samples
 from tssmnet.models import make_model
+from tssmnet.models.holdout import held_out
 from tssmnet.models.training import Dropout, Standardise, cycle, make_optimizers
 from tssmnet.models.tssmnet import EncoderDecoder
-from tssmnet.models.validation import held_out
-from tssmnet.samples import Samples
 
 RESULT = Path(__file__).resolve().parents[1] / "results" / "benchmark-training.json"
 SHORT: dict[str, Any] = {"epochs": 4, "dropout": 0.0}
@@ -57,9 +57,9 @@ class Curve(NamedTuple):
 
 def real_samples(quick: bool) -> tuple[Samples, np.ndarray]:
     """Training samples of the `conus` cube with lagged forcing and descriptors, a fifth of the days held back."""
-    from tssmnet.features import FEATURE_SETS, build_features
+    from tssmnet.data.conus import conus_cube
+    from tssmnet.features.build import FEATURE_SETS, build_features
     from tssmnet.gaps import simulate_gaps
-    from tssmnet.sources.conus import conus_cube
 
     cube = conus_cube()
     ssm = cube["ssm"].transpose("time", "pixel").values.astype(np.float32)
@@ -182,8 +182,8 @@ def arithmetic_peak(kind: torch.dtype, repeats: int) -> float:
 
 def steps(X: Samples, y: np.ndarray, quick: bool) -> dict[str, Any]:
     """Speed of both loops over stretches of steps, parts of ours in microseconds a sample, share of the peak."""
+    from tssmnet.book.speed import work_of
     from tssmnet.models.training import _Trainer
-    from tssmnet.speed import work_of
 
     repeats, count = (3, 4) if quick else (5, 30)
     model = make_model("tssmnet", device="cpu")

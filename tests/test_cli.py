@@ -57,7 +57,7 @@ def test_an_interrupt_ends_with_code_130(monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tssmnet.data.list_data", interrupted)
+    monkeypatch.setattr("tssmnet.data.registry.list_data", interrupted)
     assert cli.main(["data", "list"]) == 130
     assert "run the same command again" in capsys.readouterr().err
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from tssmnet.features.samples import Features
 from tssmnet.models import make_model
-from tssmnet.samples import Features
 
 pytestmark = pytest.mark.gpu
 
@@ -32,8 +32,8 @@ def samples():
 
 @pytest.mark.parametrize("name", ["tssmnet", "resautonet", "transformer"])
 def test_a_fitted_network_predicts_the_same_on_both(name, samples, tmp_path):
-    from tssmnet.inference import predictor
     from tssmnet.models import load_model
+    from tssmnet.models.folded import predictor
 
     X, y = samples
     make_model(name, device="cpu", epochs=2).fit(X, y).save(tmp_path)
@@ -78,7 +78,7 @@ def test_steps_wait_for_no_copy_to_the_host(samples):
 def test_prediction_copies_once_at_its_end(samples):
     import torch
 
-    from tssmnet.inference import predictor
+    from tssmnet.models.folded import predictor
     from tssmnet.models.training import Gather
 
     X, y = samples

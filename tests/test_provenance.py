@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from tssmnet import provenance
+from tssmnet.book import page
+from tssmnet.book.page import open_page
 from tssmnet.errors import TssmnetError
 
 
 def test_imports_are_found_wherever_they_stand() -> None:
     code = "def f():\n    from tssmnet.metrics import rmse\nimport tssmnet\ntssmnet.reconstruct\n"
-    assert provenance.imported_modules(code) >= {"tssmnet.metrics", "tssmnet.reconstruct"}
+    assert provenance.imported_modules(code) >= {"tssmnet.metrics", "tssmnet.reconstruction.memory"}
 
 
 def test_a_registry_that_names_its_classes_by_strings_reaches_them() -> None:
@@ -21,8 +23,10 @@ def test_a_registry_that_names_its_classes_by_strings_reaches_them() -> None:
 
 
 def test_relative_and_package_imports_are_resolved() -> None:
-    found = provenance.imported_modules("from . import trees\nfrom tssmnet import figures, score", "tssmnet.models")
-    assert found >= {"tssmnet.models.trees", "tssmnet.figures", "tssmnet.metrics"}
+    found = provenance.imported_modules(
+        "from . import trees\nfrom tssmnet.book import style\nfrom tssmnet import score", "tssmnet.models"
+    )
+    assert found >= {"tssmnet.models.trees", "tssmnet.book.style", "tssmnet.metrics.scores"}
 
 
 def test_what_only_a_type_checker_reads_does_not_count() -> None:
@@ -34,7 +38,10 @@ def test_ordinary_strings_are_not_modules() -> None:
 
 
 def test_hashes_follow_the_imports_transitively() -> None:
-    assert set(provenance.library_hashes(["tssmnet.samples"])) == {"tssmnet.samples", "tssmnet.errors"}
+    assert set(provenance.library_hashes(["tssmnet.features.samples"])) == {
+        "tssmnet.features.samples",
+        "tssmnet.errors",
+    }
 
 
 def test_an_unknown_module_is_an_error() -> None:
@@ -44,7 +51,7 @@ def test_an_unknown_module_is_an_error() -> None:
 
 def test_a_stamp_is_fresh_until_its_code_changes(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
-    stamp = provenance.stamp("a number.", ["tssmnet.samples"], data=["smap-conus"])
+    stamp = provenance.stamp("a number.", ["tssmnet.features.samples"], data=["smap-conus"])
     path.write_text(json.dumps({"stamp": stamp}))
     assert provenance.results_stamp(path).fresh
     stamp["library"]["tssmnet.errors"] = "of another day"
@@ -68,10 +75,8 @@ def test_a_result_without_a_stamp_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_path_of_this_machine_is_in_a_stamp_or_a_line() -> None:
-    provenance.open_page("2.1.2-data", profile="conus", data=["smap-conus"], seed=0)
-    text = json.dumps(provenance.stamp("x", ["tssmnet.figures"])) + provenance.provenance(
-        provenance.stamp, kind="blocks"
-    )
+    open_page("2.1.2-data", profile="conus", data=["smap-conus"], seed=0)
+    text = json.dumps(provenance.stamp("x", ["tssmnet.book.style"])) + page.provenance(provenance.stamp, kind="blocks")
     assert str(provenance.ROOT) not in text
     assert "profile conus (seed=0, kind=blocks)" in text
     assert "smap-conus " in text

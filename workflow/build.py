@@ -23,14 +23,14 @@ HTML = pages.BUILD / "html"
 
 def fetch_data(wanted: Sequence[pages.Page]) -> dict[str, str]:
     """Get the data of the pages but those that the settings of the archive give up; by entry, what could not be had."""
-    from tssmnet import data
-    from tssmnet.sources.settings import load_settings
+    from tssmnet.data import registry
+    from tssmnet.data.china.settings import load_settings
 
     trouble: dict[str, str] = {}
-    given_up = load_settings(data.data_dir()).without
+    given_up = load_settings(registry.data_dir()).without
     for name in sorted({name for page in wanted for name in pages.data_for(page)} - set(given_up)):
         try:
-            data.fetch(name, progress=sys.stderr.isatty())
+            registry.fetch(name, progress=sys.stderr.isatty())
         except TssmnetError as error:
             trouble[name] = str(error)
     return {
@@ -116,7 +116,7 @@ def build(profile: str = pages.DEFAULT_PROFILE, given: Mapping[str, Any] | None 
     TssmnetError
         For a refused parameter, a failed page, a warning of Jupyter Book, a page over its limits when `strict`.
     """
-    from tssmnet.download import one_at_a_time
+    from tssmnet.data.download import one_at_a_time
 
     shown = pages.book_pages(profile)
     chosen = pages.split_given(shown, given or {})

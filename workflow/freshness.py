@@ -31,7 +31,7 @@ def ingredients(page: pages.Page, given: Mapping[str, Any] | None = None) -> dic
     ``notebook`` (cells and metadata as stored), ``parameters``, ``library`` (each module that it reaches), ``data`` (of
     each data set), ``reads`` (files of the repository, such as stored results), ``lock``.
     """
-    from tssmnet.sources import SOURCES
+    from tssmnet.profiles import SOURCES
 
     notebook = notebooks.read(page.source)
     # the cubes of other profiles are in the same registry, and never asked for

@@ -10,14 +10,16 @@ PICTURE = Path(__file__).parents[1] / "book" / "_static" / "readme.png"
 
 def main() -> None:
     """Fill the real cube with TsSMNet and draw one morning before and after."""
-    from tssmnet import figures, reconstruct
-    from tssmnet.sources import profile_cube
+    from tssmnet import reconstruct
+    from tssmnet.book.maps import map_fields
+    from tssmnet.book.style import style
+    from tssmnet.profiles import profile_cube
 
     cube = profile_cube("conus")
     filled = reconstruct(cube, model="tssmnet", seed=0)
     maps = {f"SMAP, morning of {DAY}": cube.ssm.sel(time=DAY), "filled by TsSMNet": filled.ssm.sel(time=DAY)}
-    with figures.style():
-        figure = figures.map_fields(maps, "ssm", size=15, width=8)
+    with style():
+        figure = map_fields(maps, "ssm", size=15, width=8)
         figure.savefig(PICTURE, dpi=110, bbox_inches="tight")
 
 

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
-    from tssmnet import __version__
+    from tssmnet._public import __version__
 
     top = argparse.ArgumentParser("tssmnet", description="Gap-free satellite soil moisture.", epilog=EPILOG)
     top.add_argument("--version", action="version", version=f"tssmnet {__version__}")
@@ -50,8 +50,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    data = commands.add_parser("data", help="what is needed, where it comes from, is it whole")
-    what = data.add_subparsers(required=True, metavar="list|fetch|verify")
+    registry = commands.add_parser("data", help="what is needed, where it comes from, is it whole")
+    what = registry.add_subparsers(required=True, metavar="list|fetch|verify")
     known = what.add_parser("list", help="every data set: profile, access, size, how much is here")
     known.add_argument("profile", nargs="?", help="only this profile or data set")
     known.set_defaults(run=_data_list)
@@ -70,34 +70,34 @@ def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _data_list(options: argparse.Namespace) -> int:
-    from tssmnet import data
+    from tssmnet.data import registry
 
-    print(data.list_data(options.profile))
+    print(registry.list_data(options.profile))
     return 0
 
 
 def _data_fetch(options: argparse.Namespace) -> int:
-    from tssmnet import data
+    from tssmnet.data import registry
     from tssmnet.progress import quiet
 
-    chosen = data.select(options.names)
+    chosen = registry.select(options.names)
     registered = [s.name for s in chosen if s.files]
     others = [s.name for s in chosen if not s.files]
     if others:
-        from tssmnet.sources import archive
+        from tssmnet.data.china.fetch import fetch, plan
 
-        planned = archive.plan(others)
+        planned = plan(others)
         print(planned)
         if options.plan:
             return 0
     elif options.plan:
-        print(data.list_data(options.names[0]))
+        print(registry.list_data(options.names[0]))
         return 0
-    for report in data.fetch(registered, progress=not quiet()) if registered else ():
+    for report in registry.fetch(registered, progress=not quiet()) if registered else ():
         print(report)
     if not others:
         return 0
-    outcome = archive.fetch(planned=planned, progress=not quiet())
+    outcome = fetch(planned=planned, progress=not quiet())
     print(outcome)
     return 1 if outcome.quarantined or outcome.by_hand else 0
 
@@ -105,24 +105,24 @@ def _data_fetch(options: argparse.Namespace) -> int:
 def _data_build(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from tssmnet import data
-    from tssmnet.sources.china import build_cube
-    from tssmnet.sources.settings import checked, load_settings
+    from tssmnet.data import registry
+    from tssmnet.data.china.build import build_cube
+    from tssmnet.data.china.settings import checked, load_settings
 
     given = {k: v for k, v in {"cluster": options.cluster, "workers": options.workers}.items() if v is not None}
-    report = build_cube(settings=checked(replace(load_settings(data.data_dir()), **given)))
+    report = build_cube(settings=checked(replace(load_settings(registry.data_dir()), **given)))
     print(report)
     return 1 if report.quarantined else 0
 
 
 def _data_verify(options: argparse.Namespace) -> int:
-    from tssmnet import data
-    from tssmnet.sources import archive
+    from tssmnet.data import registry
+    from tssmnet.data.china.fetch import verify
 
-    reports = data.verify(options.names or None)
+    reports = registry.verify(options.names or None)
     for report in reports:
         print(report)
-    wrong = archive.verify(options.names or None)
+    wrong = verify(options.names or None)
     for name, why in wrong.items():
         print(f"wrong    {name}: {why}")
     bad = [r for r in reports if r.state != "sound"]
@@ -151,7 +151,7 @@ def _add_reconstruct(commands: argparse._SubParsersAction[argparse.ArgumentParse
 
 
 def _reconstruct(options: argparse.Namespace) -> int:
-    from tssmnet.stream import ROWS, reconstruct_file
+    from tssmnet.reconstruction.files import ROWS, reconstruct_file
 
     filled = reconstruct_file(
         options.cube,
@@ -181,8 +181,8 @@ def _add_extend(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def _extend(options: argparse.Namespace) -> int:
     from tssmnet.cube import open_dataset
-    from tssmnet.operations import extend
     from tssmnet.progress import quiet
+    from tssmnet.reconstruction.extend import extend
 
     if Path(options.out).suffix != ".zarr":
         raise TssmnetError(f"{options.out} cannot grow: a record that does ends in .zarr")
@@ -203,7 +203,7 @@ def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def _validate(options: argparse.Namespace) -> int:
     from tssmnet.cube import open_dataset, require_ssm
-    from tssmnet.validate import open_stations, validate
+    from tssmnet.metrics.stations import open_stations, validate
 
     cube = open_dataset(options.cube)
     require_ssm(cube, options.cube)
@@ -258,7 +258,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from tssmnet.evaluate import command
+    from tssmnet.trials.study import command
 
     return command(options)
 

@@ -17,6 +17,8 @@ GAP_KINDS: dict[str, str] = {
     "pixels": "whole pixels",
     "ahead": "the time ahead",
 }
+
+
 Mask = NDArray[np.bool_]
 
 

@@ -15,23 +15,32 @@ import platform
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import xarray as xr
+
+from tssmnet._public import PUBLIC
 from tssmnet.errors import TssmnetError
 
 PACKAGE = "tssmnet"
+
+
 SOURCE = Path(__file__).resolve().parent
+
+
 ROOT = SOURCE.parents[1]
+
+
 _STARTED = time.time()
+
+
 _TARGET = re.compile(r"([\w.]+):[A-Za-z_]\w*")  # module:name, as registries write it
-
-
-# -- which code ------------------------------------------------------------------------------------------------------
 
 
 def module_file(name: str) -> Path | None:
@@ -92,9 +101,7 @@ def _from_import(node: ast.ImportFrom, package: str) -> set[str]:
 
 def _public_home(name: str) -> str:
     """The module in which a lazy public name of the package lives."""
-    import tssmnet
-
-    home = getattr(tssmnet, "_PUBLIC", {}).get(name)
+    home = PUBLIC.get(name)
     return f"{PACKAGE}.{home}" if home else PACKAGE
 
 
@@ -129,9 +136,6 @@ def library_hashes(modules: Iterable[str], *, without: Iterable[str] = ()) -> di
     return dict(sorted(found.items()))
 
 
-# -- which state, which machine --------------------------------------------------------------------------------------
-
-
 @cache
 def commit() -> tuple[str, bool]:
     """The short commit of the repository and whether tracked files differ from it; ("unknown", False) outside git."""
@@ -158,24 +162,6 @@ def device() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {cores} cores"
 
 
-def memory_gb() -> tuple[float, float]:
-    """(used by this process at its peak, installed in this machine), in GB; the peak is 0 where the system hides it."""
-    import psutil
-
-    peak = 0.0
-    try:
-        import resource
-
-        unit = 1 if platform.system() == "Darwin" else 1024
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
-    except ImportError:
-        pass  # Windows
-    return peak, psutil.virtual_memory().total / 1e9
-
-
-# -- which data ------------------------------------------------------------------------------------------------------
-
-
 @cache
 def data_hashes() -> dict[str, str]:
     """One short hash per data set of the manifest, made of the sums of its files."""
@@ -192,9 +178,6 @@ def data_hash(entry: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
-# -- stamps of result files ------------------------------------------------------------------------------------------
-
-
 def stamp(what: str, modules: Sequence[str], *, data: Sequence[str] = (), **more: Any) -> dict[str, Any]:
     """What a result file says of itself: content, code, data, commit, device, date.
 
@@ -209,7 +192,7 @@ def stamp(what: str, modules: Sequence[str], *, data: Sequence[str] = (), **more
     more
         Further JSON-safe entries (``command=...``, ``minutes=...``).
     """
-    from tssmnet import __version__
+    from tssmnet._public import __version__
 
     head, dirty = commit()
     return {
@@ -285,88 +268,44 @@ def _relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
 
 
-# -- pages and figures -----------------------------------------------------------------------------------------------
+def content_hash(value: Any) -> str:
+    """sha256 of a value by its content: numbers, text, lists, dicts, dataclasses, arrays, xarray objects.
+
+    Examples
+    --------
+    >>> content_hash({"a": 1, "b": 2}) == content_hash({"b": 2, "a": 1})
+    True
+    """
+    digest = hashlib.sha256()
+    for part in _parts(value):
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()
 
 
-@dataclass(frozen=True)
-class Page:
-    """A page of the book as it runs: its name, profile, parameters and data."""
-
-    name: str
-    profile: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    data: Mapping[str, str] = field(default_factory=dict)
-
-    def _repr_html_(self) -> str:
-        return f'<p class="provenance">{self.line()}</p>'
-
-    def line(self) -> str:
-        """Profile, device, memory and commit, for the top of the page."""
-        peak, total = memory_gb()
-        return (
-            f"Profile <b>{self.profile}</b> · {device()} · memory {peak:.1f} GB used so far of {total:.0f} GB · "
-            f"commit {_commit_words()}"
+def _parts(value: Any) -> Iterator[bytes]:
+    """The bytes that make a value what it is, its kind first."""
+    if isinstance(value, xr.DataArray):
+        yield from _parts(("DataArray", value.name, value.to_dataset(name="values")))
+    elif isinstance(value, xr.Dataset):
+        yield from _parts(
+            ("Dataset", value.attrs, {k: (v.dims, v.attrs, v.values) for k, v in value.variables.items()})
         )
-
-
-_PAGE = Page("notebook", "none")
-
-
-def open_page(name: str, *, profile: str, data: Sequence[str] = (), **parameters: Any) -> Page:
-    """Say, in a page's first cell, what runs where; figures on the page then know their provenance.
-
-    Parameters
-    ----------
-    name
-        The notebook's name without suffix, such as ``"2.1-data"``.
-    profile
-        Which profile the parameters come from.
-    data
-        Names of the data sets in the manifest that the page reads.
-    parameters
-        The page's parameters, by name.
-
-    Returns
-    -------
-    Page
-        Shown as one line: profile, device, memory, commit.
-    """
-    global _PAGE
-    known = data_hashes()
-    _PAGE = Page(name, profile, parameters, {d: known.get(d, "not in the manifest") for d in data})
-    return _PAGE
-
-
-def page() -> Page:
-    """The page that is open."""
-    return _PAGE
-
-
-def provenance(made_by: Callable[..., Any] | str = "", **parameters: Any) -> str:
-    """The line under a figure or table.
-
-    Parameters
-    ----------
-    made_by
-        The function that drew it, or its name.
-    parameters
-        What this figure was made with beyond the page's own parameters.
-    """
-    function = made_by if isinstance(made_by, str) else f"{made_by.__module__}.{made_by.__qualname__}"
-    given = ", ".join(f"{k}={v}" for k, v in {**_PAGE.parameters, **parameters}.items())
-    data = ", ".join(f"{name} {digest}" for name, digest in _PAGE.data.items())
-    parts = [
-        f"book/{_PAGE.name}.ipynb",
-        function,
-        f"profile {_PAGE.profile}" + (f" ({given})" if given else ""),
-        f"data {data}" if data else "",
-        f"commit {_commit_words()}",
-        device(),
-        f"{(time.time() - _STARTED) / 60:.1f} min into the page",
-    ]
-    return " · ".join(part for part in parts if part)
-
-
-def _commit_words() -> str:
-    head, dirty = commit()
-    return f"{head} with local changes" if dirty else head
+    elif isinstance(value, np.ndarray) and value.dtype.kind != "O":
+        yield f"array {value.dtype.str} {value.shape}".encode()
+        yield np.ascontiguousarray(value).tobytes()
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield from _parts((type(value).__name__, asdict(value)))
+    elif isinstance(value, Mapping):
+        yield f"map {len(value)}".encode()
+        for key in sorted(value, key=str):
+            yield from _parts(str(key))
+            yield from _parts(value[key])
+    elif isinstance(value, (list, tuple)):
+        yield f"list {len(value)}".encode()
+        for item in value:
+            yield from _parts(item)
+    elif value is None or isinstance(value, (str, bytes, bool, int, float, np.generic, np.datetime64)):
+        plain = value.item() if isinstance(value, np.generic) else value
+        yield f"{type(plain).__name__} {plain!r}".encode()
+    else:
+        raise TssmnetError(f"the store cannot key a {type(value).__name__}; give numbers, text, arrays or datasets")

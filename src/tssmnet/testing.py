@@ -21,7 +21,11 @@ FORCINGS: dict[str, tuple[str, str, float, float, float]] = {
     "wind_east": ("m s-1", "eastward wind", 1.0, 0.5, 2.0),
     "wind_north": ("m s-1", "northward wind", 0.0, 0.5, 2.0),
 }
+
+
 LANDCOVER = {1: "forest", 7: "shrubland", 10: "grassland", 12: "cropland"}
+
+
 Float = NDArray[np.float64]
 
 

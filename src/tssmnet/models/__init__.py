@@ -7,7 +7,7 @@ Every model is used the same way, as scikit-learn has it:
 >>> model.name
 'linear'
 
-``model.fit(X, y)`` takes `tssmnet.samples.Samples` (or a plain 2-D array, or a data frame) and a target in m3 m-3,
+``model.fit(X, y)`` takes `tssmnet.features.Samples` (or a plain 2-D array, or a data frame) and a target in m3 m-3,
 ``model.predict(X)`` gives float32 values in m3 m-3. ``model.save(folder)`` writes JSON and weights, never a pickle, and
 `load_model` reads them back without running any code from the folder.
 """
@@ -73,7 +73,7 @@ MODELS: Mapping[str, ModelSpec] = _table(
     ModelSpec("climatology", "Climatology", "tssmnet.models.baselines:Climatology", "baseline", False, False),
     ModelSpec("linear", "Linear in time", "tssmnet.models.baselines:LinearInTime", "baseline", False, False),
     ModelSpec("dctpls", "DCT-PLS", "tssmnet.models.baselines:DctPls", "baseline", False, True),
-    ModelSpec("filler", "Gap filler", "tssmnet.filler:fill", "filler", False, True),
+    ModelSpec("filler", "Gap filler", "tssmnet.filler.fill:fill", "filler", False, True),
 )
 
 

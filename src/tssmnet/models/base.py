@@ -13,10 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tssmnet.errors import TssmnetError, require_known
-from tssmnet.samples import Samples, as_samples
+from tssmnet.features.samples import Samples, as_samples
 
 Float = NDArray[np.float32]
+
+
 MODEL_FILE = "model.json"
+
+
 FORMAT = 1
 
 

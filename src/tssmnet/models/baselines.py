@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tssmnet.errors import TssmnetError
+from tssmnet.features.samples import Samples
 from tssmnet.models.base import Float, Model
-from tssmnet.models.validation import held_out
-from tssmnet.samples import Samples
+from tssmnet.models.holdout import held_out
 
 YEAR = 365.25
+
+
 BINS = 366
 
 

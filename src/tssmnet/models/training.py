@@ -25,12 +25,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tssmnet.errors import TssmnetError, require_known
+from tssmnet.features.samples import Samples
 from tssmnet.models.base import Float, Model, check_same_features, write_atomically
-from tssmnet.models.validation import held_out
-from tssmnet.samples import Samples
+from tssmnet.models.holdout import held_out
 
 CHECKPOINT = "checkpoint.safetensors"
+
+
 WEIGHTS = "weights.safetensors"
+
+
 PREDICT_ROWS = 32_768
 
 
@@ -55,7 +59,7 @@ class TrainingConfig:
     patience
         Epochs without a better validation loss after which training ends; 0 runs all epochs.
     validation, validation_fraction
-        How samples are held out to choose the epoch, see `tssmnet.models.validation.held_out`.
+        How samples are held out to choose the epoch, see `tssmnet.models.holdout.held_out`.
     clip
         Standardised features are clipped to this many standard deviations.
     precision

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from tssmnet.errors import TssmnetError
+from tssmnet.features.samples import Samples
 from tssmnet.models.base import Float, Model, check_same_features, write_atomically
-from tssmnet.models.validation import held_out
-from tssmnet.samples import Samples
+from tssmnet.models.holdout import held_out
 
 CHUNK = 200_000
+
+
 # compiled numeric arrays of scikit-learn that skops does not list by itself; building them runs no code of the file
 TRUSTED = ("sklearn.tree._tree.Tree",)
 
@@ -120,7 +122,7 @@ class BoostingConfig:
     patience
         Rounds without a better validation error after which boosting stops; 0 takes all rounds and holds nothing out.
     validation, validation_fraction
-        How training samples are held out for early stopping, see `tssmnet.models.validation.held_out`.
+        How training samples are held out for early stopping, see `tssmnet.models.holdout.held_out`.
     bins
         Histogram bins per feature.
     threads

@@ -33,8 +33,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tssmnet.errors import require_known
+from tssmnet.features.samples import Samples
 from tssmnet.models.training import Dropout, Network, TrainingConfig
-from tssmnet.samples import Samples
 
 ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU}
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tssmnet.processing import aggregate_mean, aspect_components, horn_gradient, slope_degrees
+from tssmnet.data.processing import aggregate_mean, aspect_components, horn_gradient, slope_degrees
 from tssmnet.twin.grid import Grid, inside_outline, polyline_distance, refined, signed_distance
 from tssmnet.twin.waves import make_waves
 
 Array = NDArray[np.float64]
+
 
 # Level areas: name -> (height m, edge width km, ring). Later ones overlay earlier ones, so basins cut into plateaus.
 AREAS: dict[str, tuple[float, float, tuple[tuple[float, float], ...]]] = {
@@ -56,6 +57,7 @@ AREAS: dict[str, tuple[float, float, tuple[tuple[float, float], ...]]] = {
     "Middle Yangtze": (40, 55, ((111.8, 29), (112, 30.6), (114.5, 30.8), (116.5, 29.5), (115.5, 28.3))),
 }  # fmt: skip
 
+
 # Ranges: name -> (crest m, half width km, line).
 RANGES: dict[str, tuple[float, float, tuple[tuple[float, float], ...]]] = {
     "Tian Shan": (3600, 75, ((75, 41), (80, 42.1), (85, 43.3), (89, 43.6), (94, 43.2))),
@@ -79,6 +81,7 @@ RANGES: dict[str, tuple[float, float, tuple[tuple[float, float], ...]]] = {
     "Taiwan": (2400, 30, ((120.8, 22.7), (121.4, 24.6))),
     "Wuzhi": (800, 35, ((109.6, 18.9),)),
 }
+
 
 # Anchors: lon, lat, precipitation mm a-1, concentration and peak day of the wet season (von Mises), sand %, clay %,
 # organic carbon g kg-1. Rough normals of the region around, smoothed by a kernel.
@@ -112,7 +115,10 @@ ANCHORS = np.array([
     (80.2, 32.6, 80, 1.8, 218, 70, 9, 5), (88.0, 35.0, 180, 2.2, 207, 66, 10, 7),
     (82.0, 35.5, 60, 1.5, 205, 72, 8, 4),
 ])  # fmt: skip
+
+
 ANCHOR_COLUMNS = ("precipitation", "concentration", "peak", "sand", "clay", "organic_carbon")
+
 
 # Lakes: name -> (lon, lat, radius km).
 LAKES = {
@@ -121,6 +127,7 @@ LAKES = {
     "Hongze": (118.6, 33.3, 22), "Khanka": (132.4, 45.1, 30), "Tangra": (86.6, 31.1, 16), "Zhari": (85.6, 30.9, 18),
 }  # fmt: skip
 
+
 # MODIS land cover, IGBP legend.
 IGBP = {
     1: "evergreen needleleaf forest", 2: "evergreen broadleaf forest", 3: "deciduous needleleaf forest",
@@ -128,16 +135,22 @@ IGBP = {
     9: "savanna", 10: "grassland", 11: "permanent wetland", 12: "cropland", 13: "urban", 14: "cropland mosaic",
     15: "snow and ice", 16: "barren", 17: "water",
 }  # fmt: skip
+
+
 # Largest green cover fraction a class can reach, and its evergreen share.
 COVER = {
     1: (0.85, 0.80), 2: (0.92, 0.85), 3: (0.80, 0.20), 4: (0.88, 0.15), 5: (0.88, 0.40), 6: (0.55, 0.20),
     7: (0.28, 0.15), 8: (0.75, 0.35), 9: (0.62, 0.25), 10: (0.58, 0.05), 11: (0.70, 0.15), 12: (0.82, 0.08),
     13: (0.35, 0.15), 14: (0.78, 0.20), 15: (0.02, 0.0), 16: (0.06, 0.0), 17: (0.05, 0.0),
 }  # fmt: skip
+
+
 TEXTURE = (
     "sand", "loamy sand", "sandy loam", "loam", "silt loam", "silt", "sandy clay loam", "clay loam", "silty clay loam",
     "sandy clay", "silty clay", "clay",
 )  # fmt: skip
+
+
 SOIL = ("Arenosols", "Calcisols", "Kastanozems", "Chernozems", "Luvisols", "Acrisols", "Cambisols", "Leptosols",
         "Cryosols", "Gleysols")  # fmt: skip
 

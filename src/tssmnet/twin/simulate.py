@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tssmnet.twin import observers as eyes
-from tssmnet.twin import water
+from tssmnet.twin import observers, water
 from tssmnet.twin.grid import Grid
 from tssmnet.twin.land import Land
 from tssmnet.twin.orbits import cycle_day
@@ -18,8 +17,13 @@ from tssmnet.twin.weather import Weather, day_of_year, potential_evaporation
 
 Values = dict[str, NDArray[Any]]
 
+
 NIGHT_DEMAND = 0.08  # share of a day's potential evaporation between 6 pm and 6 am
+
+
 COMPOSITE_DAYS = 16
+
+
 # Days since 1970 seed the daily draws, so a date has the same noise whatever the record's length.
 UNIX = np.datetime64("1970-01-01")
 
@@ -35,15 +39,15 @@ class Run:
         self.grid, self.land, self.seed, self.start = grid, land, seed, start
         self.soil = water.hydraulics(land)
         self.limits = water.green_limits(land)
-        self.smap = eyes.make_smap(grid, land, self.soil, seed)
-        self.cci = eyes.make_cci(grid, self.soil, seed)
-        self.stations = eyes.make_stations(grid, seed)
+        self.smap = observers.make_smap(grid, land, self.soil, seed)
+        self.cci = observers.make_cci(grid, self.soil, seed)
+        self.stations = observers.make_stations(grid, seed)
         self.date = start - spinup
         self.weather = Weather(grid, land, seed, int((self.date - UNIX).astype(int)))
         self.state = water.first_state(land, self.soil, self.weather.mean_c + 273.15)
         self.rain_left = np.zeros(len(land.dem))
         n = len(self.stations.pixel)
-        self.station_state = eyes.StationState(np.zeros(n), np.ones(n, bool))
+        self.station_state = observers.StationState(np.zeros(n), np.ones(n, bool))
         self.best = np.full((2, len(land.dem)), np.nan)
         while self.date < start:
             self.advance()
@@ -84,26 +88,28 @@ class Run:
         rng = np.random.default_rng([self.seed, 200, int((date - UNIX).astype(int))])
         cycle, plants = (
             cycle_day(date),
-            self.smap.density * eyes.vegetation_water(self.land, self.limits, truth["green"]),
+            self.smap.density * observers.vegetation_water(self.land, self.limits, truth["green"]),
         )
         frost, snow = truth["frozen"], truth["snow_water"]
         out: Values = {}
         for name, theta in (("am", truth["ssm_true"]), ("pm", truth["ssm_true_pm"])):
             seen = self.smap.masks[name][cycle]
-            values = eyes.smap_retrieval(self.smap, seen, theta, plants, frost, snow, rng)
+            values = observers.smap_retrieval(self.smap, seen, theta, plants, frost, snow, rng)
             out[f"ssm_{name}"], out["gap_cause" if name == "am" else "gap_cause_pm"] = values
-        out["lst_clear"] = eyes.modis_lst(truth["lst_true"], truth["cloud_cover"], rng)
-        out["precipitation"], out["air_temperature"], out["radiation"] = eyes.reanalysis(
+        out["lst_clear"] = observers.modis_lst(truth["lst_true"], truth["cloud_cover"], rng)
+        out["precipitation"], out["air_temperature"], out["radiation"] = observers.reanalysis(
             truth["precipitation"], truth["air_temperature"], truth["radiation"], rng
         )
-        index = eyes.modis_index(water.ndvi(truth["green"]), water.evi(truth["green"]), truth["cloud_cover"], snow, rng)
+        index = observers.modis_index(
+            water.ndvi(truth["green"]), water.evi(truth["green"]), truth["cloud_cover"], snow, rng
+        )
         greener = ~(index[0] <= self.best[0]) & ~np.isnan(index[0])
         self.best = np.where(greener, np.stack(index), self.best)
-        closed = frost | (snow > eyes.SNOW_MM) | self.smap.water
-        out["sm"], out["sm_uncertainty"] = eyes.cci_retrieval(
+        closed = frost | (snow > observers.SNOW_MM) | self.smap.water
+        out["sm"], out["sm_uncertainty"] = observers.cci_retrieval(
             self.cci, cycle, truth["ssm_true"], self.smap.pivot, plants, closed, rng
         )
-        out["soil_moisture"], out["soil_moisture_flag"], self.station_state = eyes.station_readings(
+        out["soil_moisture"], out["soil_moisture_flag"], self.station_state = observers.station_readings(
             self.stations, self.station_state, truth["ssm_true"], self.smap.pivot, frost, rng
         )
         return out

@@ -51,6 +51,8 @@ LISTED = (
      "SQ13 32.4333 79.9;SQ14 32.4633 80.1691;SQ16 32.4375 80.0812;SQ17 32.6086 80.0628;SQ18 32.6333 80.0397;"
      "SQ19 32.6253 80.0014;SQ20 32.6842 79.9186;SQ21 32.7472 79.7969"),
 )  # fmt: skip
+
+
 # SONTE-China: ten stations within some hundred metres at each site. site, lat, lon, first, last, land cover,
 # approximate.
 SONTE = (

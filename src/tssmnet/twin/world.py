@@ -11,16 +11,21 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from tssmnet import processing
+from tssmnet.data import processing
 from tssmnet.errors import require_known
-from tssmnet.twin import land as lands
-from tssmnet.twin import observers as eyes
+from tssmnet.twin import land, observers
 from tssmnet.twin.grid import CRS, Grid, make_grid
 from tssmnet.twin.simulate import COMPOSITE_DAYS, Run, blocks
 
 SYNTHETIC = "synthetic twin"
+
+
 NOTE = "Made by a simulation with known truth; no value here was measured anywhere."
+
+
 LAYOUTS = ("grid", "pixel")
+
+
 # name -> (long name, units, CF standard name or None). Every variable of every dataset of the twin is here.
 VARIABLES: dict[str, tuple[str, str, str | None]] = {
     "ssm": (
@@ -71,20 +76,32 @@ VARIABLES: dict[str, tuple[str, str, str | None]] = {
     "sm": ("ESA CCI style surface soil moisture", "m3 m-3", None),
     "sm_uncertainty": ("stated uncertainty of sm", "m3 m-3", None),
 }
+
+
 CLASSES: dict[str, dict[int, str]] = {
-    "landcover": lands.IGBP,
-    "soil_class": dict(enumerate(lands.SOIL)),
-    "texture": dict(enumerate(lands.TEXTURE)),
-    "gap_cause": dict(enumerate(eyes.GAP_CAUSES)),
-    "gap_cause_pm": dict(enumerate(eyes.GAP_CAUSES)),
-    "soil_moisture_flag": dict(enumerate(eyes.STATION_FLAGS)),
+    "landcover": land.IGBP,
+    "soil_class": dict(enumerate(land.SOIL)),
+    "texture": dict(enumerate(land.TEXTURE)),
+    "gap_cause": dict(enumerate(observers.GAP_CAUSES)),
+    "gap_cause_pm": dict(enumerate(observers.GAP_CAUSES)),
+    "soil_moisture_flag": dict(enumerate(observers.STATION_FLAGS)),
 }
+
+
 OUTSIDE = -1  # classes outside the land
+
+
 STATIC = ("landcover", "soil_class", "texture", "clay", "sand", "bulk_density", "organic_carbon", "dem", "slope",
           "aspect_sin", "aspect_cos")  # fmt: skip
+
+
 SOIL_LIMITS = ("residual", "wilting", "field_capacity", "saturation")
+
+
 TRUTH = ("ssm_true", "ssm_true_pm", "deep_moisture", "frozen", "snow_water", "green", "lst_true", "precipitation",
          "air_temperature", "radiation", "cloud_cover")  # fmt: skip
+
+
 SEEN = (
     "ssm_am",
     "ssm_pm",
@@ -95,11 +112,21 @@ SEEN = (
     "air_temperature",
     "radiation",
 )
+
+
 COMPOSITES = ("ndvi_composite", "evi_composite")
+
+
 MODIS_AND_FORCING = ("lst_clear", "air_temperature", "radiation")
+
+
 # Values of one variable that are processed together: bounds the memory of the intermediate arrays.
 SERIES_VALUES = 500_000
+
+
 PREDICTORS = ("lst", "ndvi", "evi", "tvdi")
+
+
 FORCING = ("precipitation", "air_temperature")
 
 
@@ -261,7 +288,7 @@ def stack_composites(composites: Mapping[str, NDArray]) -> tuple[NDArray, NDArra
 
 def new_run(seed: int, start: str, cell_km: int, region: Any, spinup: int) -> Run:
     grid = make_grid(cell_km, region)
-    return Run(grid, lands.make_land(grid, seed), seed, np.datetime64(start, "D"), spinup)
+    return Run(grid, land.make_land(grid, seed), seed, np.datetime64(start, "D"), spinup)
 
 
 def check_choices(layout: str, overpass: str, station_periods: str) -> None:
@@ -364,7 +391,7 @@ class Builder:
             days = self.time.to_numpy().astype("datetime64[D]")[:, None]
             within = (days >= t.first[k]) & (days <= t.last[k])
             values = np.where(within, values, np.nan)
-            flags = np.where(within, flags, len(eyes.STATION_FLAGS) - 1).astype(np.int8)
+            flags = np.where(within, flags, len(observers.STATION_FLAGS) - 1).astype(np.int8)
         names = np.array([f"{a}/{b}" for a, b in zip(t.network[k], t.station[k], strict=True)])
         data = {
             "soil_moisture": (("time", "station"), values, attributes("soil_moisture")),

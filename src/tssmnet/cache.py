@@ -1,0 +1,168 @@
+"""A small store on disk: each costly thing is computed once and found again by what went into it.
+
+The key of an entry is a sha256 over the function's name, its inputs (arrays by content), the hashes of the data sets
+it reads, and the source of the library modules it depends on. So an edit of the code, another parameter or other data
+makes another entry, and nothing stale is ever read. An entry is one folder that appears whole or not at all; two
+processes that want the same one compute it once.
+
+>>> from tssmnet.cache import cached_json
+>>> cached_json(profile_table, {"profile": "conus"})    # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from tssmnet.errors import TssmnetError
+from tssmnet.provenance import PACKAGE, ROOT, content_hash, data_hashes, library_hashes
+
+
+def store_folder() -> Path:
+    """Where entries lie: ``TSSMNET_STORE_DIR``, else ``.store`` in the source checkout, else in the current folder."""
+    given = os.environ.get("TSSMNET_STORE_DIR")
+    root = ROOT if (ROOT / "pyproject.toml").is_file() else Path.cwd()
+    return Path(given).expanduser() if given else root / ".store"
+
+
+ENTRY = "entry.json"
+"""Written last into each entry: what its key is made of, and the sign that it is whole."""
+
+
+class Store:
+    """Entries below one folder; `folder` defaults to `store_folder`."""
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+        self.folder = Path(folder) if folder is not None else store_folder()
+
+    def entry(
+        self,
+        function: Callable[..., Any],
+        inputs: Mapping[str, Any],
+        write: Callable[[Any, Path], None],
+        *,
+        data: Sequence[str] = (),
+        modules: Sequence[str] = (),
+    ) -> Path:
+        """The folder that holds what ``function(**inputs)`` gives, computed and written by `write` if it is not there.
+
+        Parameters
+        ----------
+        function
+            Of this library, or any other together with the library `modules` it depends on.
+        inputs
+            Its keyword arguments, all of them part of the key.
+        write
+            Puts the result into a folder that exists.
+        data
+            Names in the manifest of the data sets it reads.
+        """
+        about = describe(function, inputs, data, modules)
+        path = self.folder / f"{function.__name__}-{content_hash(about)[:20]}"
+        if (path / ENTRY).is_file():
+            return path
+        with _only_one(path.with_name(f".{path.name}.lock")):
+            if not (path / ENTRY).is_file():
+                shutil.rmtree(path, ignore_errors=True)  # emptied by hand
+                part = path.with_name(f".{path.name}.part")
+                shutil.rmtree(part, ignore_errors=True)  # left by a process that was killed; we hold the lock
+                part.mkdir()
+                write(function(**inputs), part)
+                (part / ENTRY).write_text(json.dumps(about, indent=1), encoding="utf-8")
+                os.replace(part, path)
+        return path
+
+
+def describe(
+    function: Callable[..., Any], inputs: Mapping[str, Any], data: Sequence[str], modules: Sequence[str]
+) -> dict[str, Any]:
+    """All that decides a result, as JSON: what the key of an entry is made of."""
+    home = function.__module__
+    about: dict[str, Any] = {"function": f"{home}.{function.__qualname__}", "inputs": {}}
+    if home.split(".")[0] == PACKAGE:
+        modules = [home, *modules]
+    elif not modules:
+        raise TssmnetError(f"{function.__name__} is not of this library; name the library modules it depends on")
+    else:
+        about["source"] = content_hash(inspect.getsource(function))
+    for name, value in inputs.items():
+        plain = isinstance(value, (str, bool, int, float, type(None)))
+        about["inputs"][name] = value if plain else content_hash(value)
+    return about | {"data": {d: data_hashes().get(d) for d in data}, "library": library_hashes(modules)}
+
+
+@contextmanager
+def _only_one(lock: Path) -> Iterator[None]:
+    """Wait until no other process holds `lock`; the system lets go of it when a process dies."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as handle:
+        try:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except ImportError:  # Windows: two processes may then compute one thing twice, and the second to end fails
+            pass
+        yield
+
+
+def _write_arrays(arrays: Mapping[str, Any], folder: Path) -> None:
+    np.savez_compressed(folder / "arrays.npz", allow_pickle=False, **{k: np.asarray(v) for k, v in arrays.items()})
+
+
+def _write_json(value: Any, folder: Path) -> None:
+    (folder / "value.json").write_text(json.dumps(value, allow_nan=True), encoding="utf-8")
+
+
+def _write_dataset(dataset: xr.Dataset, folder: Path) -> None:
+    from tssmnet.cube import write_dataset
+
+    write_dataset(dataset, folder / "data.zarr")
+
+
+def cached_dataset(
+    function: Callable[..., xr.Dataset],
+    inputs: Mapping[str, Any] | None = None,
+    *,
+    store: Store | None = None,
+    **key: Any,
+) -> xr.Dataset:
+    """``function(**inputs)``, an xarray Dataset, computed once; lazy when it comes from the store.
+
+    Parameters
+    ----------
+    function, inputs
+        What to compute; see `Store.entry`, which also takes ``data=`` and ``modules=``.
+    """
+    from tssmnet.cube import open_dataset
+
+    return open_dataset((store or Store()).entry(function, inputs or {}, _write_dataset, **key) / "data.zarr")
+
+
+def cached_arrays(
+    function: Callable[..., Mapping[str, Any]],
+    inputs: Mapping[str, Any] | None = None,
+    *,
+    store: Store | None = None,
+    **key: Any,
+) -> dict[str, np.ndarray]:
+    """``function(**inputs)``, a mapping of names to arrays, computed once."""
+    path = (store or Store()).entry(function, inputs or {}, _write_arrays, **key)
+    with np.load(path / "arrays.npz", allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def cached_json(
+    function: Callable[..., Any], inputs: Mapping[str, Any] | None = None, *, store: Store | None = None, **key: Any
+) -> Any:
+    """``function(**inputs)``, anything JSON can hold, computed once."""
+    path = (store or Store()).entry(function, inputs or {}, _write_json, **key)
+    return json.loads((path / "value.json").read_text(encoding="utf-8"))

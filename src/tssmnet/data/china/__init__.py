@@ -1,0 +1,1 @@
+"""The paper's own region and years: fetched, built, recorded."""

@@ -1,0 +1,1 @@
+"""One file a product: from a provider's file to arrays."""

@@ -1,0 +1,223 @@
+"""The first values of the filler: what forcing, memory and place say of each pixel-day."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from tssmnet.cube import dynamic_names
+from tssmnet.features.build import build_features, is_rain
+from tssmnet.features.descriptors import describe_series
+from tssmnet.features.samples import Features
+from tssmnet.filler.config import FAR_DAYS, FillerConfig, Networks
+from tssmnet.filler.ensemble import _block_folds, _pixel_folds, fits_of, mean_of
+from tssmnet.filler.evidence import (
+    FEW,
+    Float,
+    Mask,
+    Neighbourhood,
+    Record,
+    distance_to_observation,
+    neighbourhood,
+)
+from tssmnet.models.together import fit_together
+
+
+@dataclass(frozen=True)
+class Case:
+    """A cube made ready: features, observations, forward models, neighbours."""
+
+    features: Features
+    record: Record
+    observed: Mask
+    around: Neighbourhood
+    config: FillerConfig
+    device: str = "auto"
+
+
+def prepare(
+    pixels: xr.Dataset, forward: Forward, progress: bool | None = None, numbers: NDArray[np.int64] | None = None
+) -> Case:
+    """Features, neighbours and out-of-fold forward models of a cube in (time, pixel) form."""
+    config, ssm = forward.config, _ssm(pixels)
+    observed = np.isfinite(ssm)
+    features = _features(pixels, config)
+    numbers = np.arange(observed.shape[1]) if numbers is None else numbers
+    blind, known = _first(features, ssm, observed, forward, numbers, progress)
+    around = neighbourhood(pixels["lat"].values, pixels["lon"].values, forward.spacing)
+    forward.spacing = around.spacing
+    if observed.shape[1] < 2 * config.folds:  # the folds are of days then, and no forward model is blind to a pixel
+        config = replace(config, kernel=replace(config.kernel, offset=0.0))
+    return Case(features, Record(ssm, known, blind, _rain(pixels)), observed, around, config, forward.device)
+
+
+def _ssm(pixels: xr.Dataset) -> Float:
+    out: Float = pixels["ssm"].transpose("time", "pixel").values.astype(np.float32)
+    return out
+
+
+def _features(pixels: xr.Dataset, config: FillerConfig) -> Features:
+    """What the forward models see of the forcing and of the place."""
+    observed = np.isfinite(pixels["ssm"].transpose("time", "pixel").values)
+    features = _with_climate(build_features(pixels, observed, memory="memory" not in config.ignore))
+    if "constants" in config.ignore:
+        return features.select([n for n in features.names if features.groups.get(n) != "static"])
+    return features
+
+
+def _first(
+    features: Features,
+    ssm: Float,
+    observed: Mask,
+    forward: Forward,
+    numbers: NDArray[np.int64],
+    progress: bool | None,
+) -> tuple[Float, Float]:
+    """Values of the blind model and of the knowing one, for which the blind stands in where it would know little."""
+    blind, known = forward.values(features, ssm, observed, numbers, progress)
+    return blind, np.where((observed.sum(0) < FEW) | ("own" in forward.config.ignore), blind, known)
+
+
+def _rain(pixels: xr.Dataset) -> Float | None:
+    names = [n for n in dynamic_names(pixels) if is_rain(pixels[n])]
+    return pixels[names[0]].transpose("time", "pixel").values.astype(np.float32) if names else None
+
+
+def _with_climate(features: Features) -> Features:
+    """Add mean and standard deviation in time of each forcing as constants of the pixel: its climate."""
+    columns, names = [features.static], list(features.static_names)
+    for i, name in enumerate(features.dynamic_names):
+        if features.groups.get(name) == "forcing":
+            values = np.ma.masked_invalid(features.dynamic[:, :, i])
+            columns += [np.ma.filled(values.mean(0), np.nan)[:, None], np.ma.filled(values.std(0), np.nan)[:, None]]
+            names += [f"{name}_climate_mean", f"{name}_climate_std"]
+    static = np.concatenate(columns, axis=1).astype(np.float32)
+    groups = dict(features.groups) | dict.fromkeys(names[features.static.shape[1] :], "static")
+    return Features(features.dynamic, static, features.dynamic_names, tuple(names), groups)
+
+
+def _with_statistics(features: Features, ssm: Float, training: Mask) -> Features:
+    """Add the temporal descriptors of the training observations."""
+    table = describe_series(np.where(training, ssm, np.nan).T).astype(np.float32)
+    names = tuple(f"own_{i}" for i in range(table.shape[1]))
+    static = np.concatenate([features.static, table], axis=1)
+    return Features(features.dynamic, static, features.dynamic_names, features.static_names + names, features.groups)
+
+
+class Forward:
+    """The forward models, blind to the pixel and knowing it: fitted on the first cube, applied to any after it.
+
+    Parameters
+    ----------
+    config, seed, device
+        As in `fill`.
+    complete
+        Fit also the models that the first cube has no use for.
+    """
+
+    def __init__(self, config: FillerConfig, seed: int, device: str, *, complete: bool = False) -> None:
+        self.config, self.seed, self.device, self.complete = config, seed, device, complete
+        self.models: dict[str, list[Any]] = {}
+        self.folds: dict[int, int] = {}
+        self.spacing: float | None = None
+        self.fitted = False
+
+    def values(
+        self,
+        features: Features,
+        ssm: Float,
+        observed: Mask,
+        numbers: NDArray[np.int64],
+        progress: bool | None = None,
+    ) -> tuple[Float, Float]:
+        """Predictions (time, pixel) of the model blind to the pixel and of the one that knows it, out of fold.
+
+        Days without an observation are predicted by the models of all folds. Where no evidence will correct them, far
+        from any observation, a model of the whole record predicts: there its better mean counts. So it does in a pixel
+        with next to no observations, all days of it: what these few say of the model's offset holds for that model
+        alone.
+        """
+        folds, seed, config = self.config.folds, self.seed, self.config
+        by_pixel, by_block = self._pixel_folds(observed, numbers), _block_folds(observed.shape, folds, seed, numbers)
+        lonely = np.broadcast_to(observed.sum(0) < FEW, observed.shape)
+        far = (distance_to_observation(observed) > FAR_DAYS[0]) & ~lonely
+        others = observed & ~lonely
+        if not self.fitted and 2 * others.sum() < observed.sum():  # too few to learn from: the folds must do
+            lonely = np.zeros_like(lonely)
+        plans: list[_Plan] = []
+        for k in range(folds):
+            own, seen = by_pixel == k, observed & (by_pixel != k)
+            plans.append(_Plan("blind", k, features, seen, own, config.networks, seed + k))
+        for k in range(folds):
+            own, seen = by_block == k, observed & (by_block != k)
+            statistics = _with_statistics(features, ssm, seen)
+            plans.append(_Plan("known", k, statistics, seen, own | (~observed & ~far), config.networks, seed + k))
+        always = self.complete and not self.fitted
+        if always or lonely.any():
+            plans.append(_Plan("strangers", 0, features, others, lonely, config.strangers, seed))
+        if always or far.any():
+            statistics = _with_statistics(features, ssm, observed)
+            plans.append(_Plan("far", 0, statistics, observed, far, config.far, seed))
+        if not self.fitted:
+            self._fit(plans, ssm, progress)
+        return self._together(plans, observed.shape)
+
+    def _fit(self, plans: Sequence[_Plan], ssm: Float, progress: bool | None) -> None:
+        """Fit the members of all plans, side by side."""
+        fits, owners = [], []
+        for plan in plans:
+            if plan.training.any():
+                members = fits_of(plan.features, ssm, plan.training, self.config, plan.networks, self.device, plan.seed)
+                fits += members
+                owners += [plan.key] * len(members)
+        for key, member in zip(owners, fit_together(fits, "forward models", self.device, progress), strict=True):
+            self.models.setdefault(key, []).append(member)
+        self.fitted = True
+
+    def _together(self, plans: Sequence[_Plan], shape: tuple[int, ...]) -> tuple[Float, Float]:
+        """Means of what the folds say, and what the models of the whole record say in place of them."""
+        sums = {kind: np.zeros((2, *shape), np.float32) for kind in ("blind", "known")}
+        instead: list[tuple[str, Mask, Float]] = []
+        for plan in plans:
+            if plan.key not in self.models:
+                continue
+            first = mean_of(self.models[plan.key], plan.features, plan.wanted)
+            if plan.kind in sums:
+                sums[plan.kind][:, plan.wanted] += np.stack([first, np.ones_like(first)])
+            else:
+                instead.append(({"strangers": "blind", "far": "known"}[plan.kind], plan.wanted, first))
+        out = {kind: np.divide(total, np.maximum(count, 1)) for kind, (total, count) in sums.items()}
+        for kind, wanted, first in instead:
+            out[kind][wanted] = first
+        return out["blind"], out["known"]
+
+    def _pixel_folds(self, observed: Mask, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The fold of each pixel: one whose blind model has not seen it."""
+        if self.fitted:
+            own = np.array([self.folds.get(int(n), int(n) % self.config.folds) for n in numbers])
+            return np.broadcast_to(own, observed.shape)
+        folds = _pixel_folds(observed, self.config.folds, self.seed)
+        self.folds = dict(zip(numbers.tolist(), folds[0].tolist(), strict=True))
+        return folds
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Forward models of one kind and fold: where they learn, and where they speak; masks (time, pixel)."""
+
+    kind: str
+    fold: int
+    features: Features
+    training: Mask
+    wanted: Mask
+    networks: Networks
+    seed: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.kind} {self.fold}"

@@ -1,0 +1,1 @@
+"""Holes in, no holes out: whatever the model, in memory, in files, day after day."""

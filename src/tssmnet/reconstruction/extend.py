@@ -1,0 +1,271 @@
+"""A filled record that grows: a new month is filled with the model there is, and the days before it are left alone.
+
+The first call fits the model on all there is and keeps it beside the record, together with the day up to which it
+learned. A later call computes the features of the new days (memory from the days before them, descriptors from the days
+of training, as the model knows them), fills them and writes them behind the others. Days that were written stay as they
+are, byte for byte but for the chunk that the new days complete. Training again is a decision: remove the record.
+
+The filler keeps no model: what it learns are the errors of its own forward models around the gaps of one cube. It is
+fitted again on the last `WINDOW_DAYS` and gives the new days only, so the cost does not grow with the record.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from tssmnet.cube import check_cube, from_pixels, placing, space_dims, to_pixels, write_dataset
+from tssmnet.errors import TssmnetError
+from tssmnet.features.build import build_features
+from tssmnet.models import MODELS, load_model
+from tssmnet.reconstruction.fitted import Fitted, Recipe, choose, fill, fit, needs_plain
+from tssmnet.reconstruction.memory import reconstruct
+from tssmnet.reconstruction.output import describe
+
+DAYS_PER_CHUNK = 32
+
+
+PLAN = "plan.json"
+
+
+WINDOW_DAYS = 731
+"""Days before the new ones that the filler learns from as well."""
+
+
+@dataclass(frozen=True)
+class Extension:
+    """What a call did: the days that were there, those added, and whether the model was fitted now."""
+
+    kept: int
+    added: int
+    fitted: bool
+    out: Path
+
+    def __str__(self) -> str:
+        how = "by a model fitted now" if self.fitted else "by the model kept" if self.added else "(all were there)"
+        return f"{self.out}: {self.kept} days kept, {self.added} added {how}"
+
+
+def extend(
+    cube: xr.Dataset,
+    out: str | os.PathLike[str],
+    model: str = "filler",
+    *,
+    features: str | Mapping[str, Any] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: bool = False,
+    **params: Any,
+) -> Extension:
+    """Fill what `out` does not hold yet of a cube; the first call fills all of it.
+
+    Parameters
+    ----------
+    cube
+        Begins on the day on which it began at the first call, and may end later.
+    out
+        Zarr folder; the model, and what was agreed on, are kept in ``<out>.model``.
+    model, features, seed, device, **params
+        As in `reconstruct`; what they were at the first call holds for the later ones.
+
+    Raises
+    ------
+    TssmnetError
+        If the cube begins on another day or ends earlier, the recipe is another, or what stands at `out` was not begun
+        here, so that filling it would begin it anew.
+    CubeError
+        If the dataset is no cube.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tssmnet.testing import mock_cube
+    >>> cube = mock_cube(days=60, pixels=4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     first = extend(cube.isel(time=slice(0, 50)), f"{folder}/filled.zarr", "linear")
+    ...     later = extend(cube, f"{folder}/filled.zarr", "linear")
+    ...     (first.added, later.kept, later.added)
+    (50, 50, 10)
+    """
+    out = Path(out)
+    check_cube(cube)
+    recipe = choose(model, features, params, seed, device)
+    keep = out.with_name(out.name + ".model")
+    plan = _plan(cube, recipe, keep)
+    if plan is None:
+        begun = keep.exists() or keep.with_name(keep.name + ".part").exists()  # and killed before its end
+        if out.exists() and not begun:
+            raise TssmnetError(
+                f"{out} is no record that `extend` began, so it has no {keep.name} to go on with; name another output, "
+                "which is then filled whole and grows from there, or remove it"
+            )
+        return _begin(cube, out, keep, recipe, progress)
+    kept = _held(out)
+    if kept == cube.sizes["time"]:
+        return Extension(kept, 0, False, out)
+    if kept > cube.sizes["time"]:
+        raise TssmnetError(f"{out} holds {kept} days, the cube only {cube.sizes['time']}; give the longer cube")
+    whole = MODELS[model].kind == "filler"
+    if whole:
+        filled = _fill_window(cube, kept, recipe, progress)
+    else:
+        filled = _fill_from(cube, kept, plan["learned"], keep, recipe, progress)
+    _append(filled, out, kept)
+    return Extension(kept, filled.sizes["time"], whole, out)
+
+
+def _held(out: Path) -> int:
+    """How many days a record holds, by its time axis: other arrays may be longer after a kill."""
+    import zarr
+
+    if not out.exists():
+        return 0
+    group: Any = zarr.open_group(out, mode="r")
+    return int(group["time"].shape[0])
+
+
+def _plan(cube: xr.Dataset, recipe: Recipe, keep: Path) -> dict[str, Any] | None:
+    """What was agreed at the first call, if there was one that ended; the same must be asked for now."""
+    path = keep / PLAN
+    if not path.is_file():
+        return None
+    plan: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    now = _agreed(cube, recipe)
+    differ = sorted(k for k in now if plan.get(k) != now[k])
+    if differ:
+        told = ", ".join(f"{k} was {plan.get(k)!r} and is {now[k]!r}" for k in differ)
+        raise TssmnetError(f"{keep.name} was made otherwise: {told}. Ask for the same, or remove the record and {keep}")
+    return plan
+
+
+def _agreed(cube: xr.Dataset, recipe: Recipe) -> dict[str, Any]:
+    about = {
+        "model": recipe.model,
+        "features": dict(recipe.features),
+        "params": dict(recipe.params),
+        "seed": recipe.seed,
+        "first": str(cube.time.values[0])[:10],
+        "cells": [int(cube.sizes[d]) for d in space_dims(cube)],
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(about, default=str))
+    return plain
+
+
+def _begin(cube: xr.Dataset, out: Path, keep: Path, recipe: Recipe, progress: bool) -> Extension:
+    """Fit on all there is, keep the model, fill everything."""
+    days = cube.sizes["time"]
+    if MODELS[recipe.model].kind == "filler":
+        filled = reconstruct(
+            cube, recipe.model, seed=recipe.seed, device=recipe.device, progress=progress, **recipe.params
+        )
+        keep.mkdir(parents=True, exist_ok=True)
+        write_dataset(_chunked(filled), out)
+        with placing(keep / PLAN) as part:
+            part.write_text(json.dumps(_agreed(cube, recipe) | {"learned": days}, indent=1), encoding="utf-8")
+        return Extension(0, days, True, out)
+    pixels = to_pixels(cube).load()
+    made = _features(pixels, recipe, days)
+    observed = np.isfinite(pixels["ssm"].values)
+    training = made.where(observed), pixels["ssm"].values[observed].astype(np.float32)
+    fitted = fit(training, recipe, plain=needs_plain(pixels, made), progress=progress)
+    part = keep.with_name(keep.name + ".part")
+    for folder in (part, keep):
+        shutil.rmtree(folder, ignore_errors=True)
+    part.mkdir(parents=True)
+    fitted.own.save(part / "own")
+    if fitted.plain is not None:
+        fitted.plain.save(part / "plain")
+    filled = from_pixels(fill(pixels, made, fitted, progress=progress), cube)
+    filled = describe(filled, cube, recipe, f"the days up to {str(cube.time.values[-1])[:10]}")
+    write_dataset(_chunked(filled), out)
+    (part / PLAN).write_text(json.dumps(_agreed(cube, recipe) | {"learned": days}, indent=1), encoding="utf-8")
+    os.replace(part, keep)
+    return Extension(0, days, True, out)
+
+
+def _chunked(filled: xr.Dataset) -> xr.Dataset:
+    return filled.chunk({"time": DAYS_PER_CHUNK} | dict.fromkeys(space_dims(filled), -1))
+
+
+def _features(pixels: xr.Dataset, recipe: Recipe, learned: int) -> Any:
+    """Features of all days; descriptors from the first `learned` ones."""
+    if MODELS[recipe.model].kind == "baseline":
+        from tssmnet.reconstruction.fitted import features_of
+
+        return features_of(pixels, recipe)
+    observed = np.isfinite(pixels["ssm"].values)
+    observed[learned:] = False
+    return build_features(pixels, observed, **recipe.features)
+
+
+def _fill_window(cube: xr.Dataset, start: int, recipe: Recipe, progress: bool) -> xr.Dataset:
+    """The days from number `start` on, filled by a filler fitted on them and the window before them."""
+    first = max(0, start - WINDOW_DAYS)
+    window = cube.isel(time=slice(first, None))
+    filled = reconstruct(
+        window, recipe.model, seed=recipe.seed, device=recipe.device, progress=progress, **recipe.params
+    )
+    return filled.isel(time=slice(start - first, None))
+
+
+def _fill_from(cube: xr.Dataset, start: int, learned: int, keep: Path, recipe: Recipe, progress: bool) -> xr.Dataset:
+    """The days from number `start` on, filled by the model that is kept."""
+    pixels = to_pixels(cube).load()
+    made = _features(pixels, recipe, learned)
+    if MODELS[recipe.model].kind == "baseline":  # its model is the record itself
+        observed = np.isfinite(pixels["ssm"].values)
+        training = made.where(observed), pixels["ssm"].values[observed].astype(np.float32)
+        fitted = fit(training, recipe, plain=False, progress=progress)
+        filled = fill(pixels, made, fitted, progress=progress).isel(time=slice(start, None))
+    else:
+        plain = load_model(keep / "plain") if (keep / "plain").exists() else None
+        filled = _fill_days(pixels, made, Fitted(load_model(keep / "own"), plain), start, learned, progress)
+    return from_pixels(filled, cube.isel(time=slice(start, None)))
+
+
+def _fill_days(pixels: xr.Dataset, made: Any, fitted: Fitted, start: int, learned: int, progress: bool) -> xr.Dataset:
+    """Only the new days are predicted; which pixels have descriptors was settled in training."""
+    from tssmnet.features.samples import Features
+
+    days = slice(start, None)
+    new = Features(made.dynamic[days], made.static, made.dynamic_names, made.static_names, made.groups)
+    if fitted.plain is None:
+        return fill(pixels.isel(time=days), new, Fitted(fitted.own), progress=progress)
+    seen = np.isfinite(pixels["ssm"].values[:learned]).any(0)
+    parts = []
+    for which, model in ((seen, fitted.own), (~seen, fitted.plain)):
+        chosen = np.flatnonzero(which)
+        some = Features(new.dynamic[:, chosen], new.static[chosen], new.dynamic_names, new.static_names, new.groups)
+        if model is fitted.plain:
+            from tssmnet.reconstruction.fitted import without_descriptors
+
+            some = without_descriptors(some)
+        parts.append((chosen, fill(pixels.isel(time=days, pixel=chosen), some, Fitted(model), progress=progress)))
+    order = np.argsort(np.concatenate([chosen for chosen, _ in parts]))
+    return xr.concat([part for _, part in parts], "pixel").isel(pixel=order)
+
+
+def _append(filled: xr.Dataset, out: Path, kept: int) -> None:
+    """Write days behind those there are; a kill leaves a record that still ends where it ended."""
+    import zarr
+
+    group: Any = zarr.open_group(out, mode="r+")
+    days = filled.sizes["time"]
+    for name, field in filled.data_vars.items():
+        array = group[str(name)]
+        array.resize((kept + days, *array.shape[1:]))
+        array[kept:] = field.transpose("time", ...).values
+    # The time axis last: by its length a record knows what it holds.
+    time = group["time"]
+    units = str(time.attrs["units"])
+    encoded = xr.coding.times.encode_cf_datetime(filled.time.values, units, str(time.attrs.get("calendar", "standard")))
+    time.resize((kept + days,))
+    time[kept:] = np.asarray(encoded[0], time.dtype)

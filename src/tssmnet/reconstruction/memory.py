@@ -1,0 +1,84 @@
+"""From a cube with holes to a gap-free one that says of each value where it comes from.
+
+Observed values are kept as they are; the rest is predicted by a model that learned from all observations. A pixel that
+was never observed has no temporal descriptors: it is served by the same model fitted without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import xarray as xr
+
+from tssmnet.cube import check_cube, from_pixels, to_pixels
+from tssmnet.models import MODELS
+from tssmnet.progress import quiet
+from tssmnet.reconstruction.fitted import _whole, all_samples, choose, features_of, fill, fit, needs_plain
+from tssmnet.reconstruction.output import describe
+
+
+def reconstruct(
+    cube: xr.Dataset,
+    model: str = "filler",
+    *,
+    features: str | Mapping[str, Any] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: bool | None = None,
+    **params: Any,
+) -> xr.Dataset:
+    """Fill the gaps of a cube.
+
+    Parameters
+    ----------
+    cube
+        Passes `check_cube`; dims (time, pixel) or (time, y, x).
+    model
+        A name of `tssmnet.models.MODELS`; by default the project's own filler.
+    features
+        A name of `FEATURE_SETS`, or options of `build_features`; by default what suits the model (`DEFAULT_FEATURES`).
+    seed
+        Everything random comes from it.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    progress
+        Whether to draw bars; by default only at a terminal.
+    **params
+        Parameters of the model.
+
+    Returns
+    -------
+    xarray.Dataset
+        On the cube's dims: ``ssm`` (m3 m-3; observed values bit for bit, the rest filled), ``ssm_model`` (the model
+        everywhere), ``source`` (`tssmnet.cube.SOURCE_FLAGS`), CF attributes, and how it was made in attributes
+        ``tssmnet_*``. The filler also gives ``ssm_std``, ``ssm_lower`` and ``ssm_upper``, a 90 % interval, and
+        ``days_to_observation`` and ``km_to_observation``.
+
+    Raises
+    ------
+    CubeError
+        If the dataset is no cube.
+    UnknownNameError
+        If there is no such model, feature set or parameter.
+
+    Examples
+    --------
+    >>> from tssmnet.testing import mock_cube
+    >>> filled = reconstruct(mock_cube(days=60, pixels=4), model="climatology")
+    >>> int(filled.ssm.isnull().sum())
+    0
+    """
+    from tssmnet.provenance import content_hash
+
+    check_cube(cube)
+    progress = not quiet() if progress is None else progress
+    recipe = choose(model, features, params, seed, device)
+    if MODELS[model].kind == "filler":
+        filled = _whole(cube, recipe, progress)
+    else:
+        pixels = to_pixels(cube).load()
+        made = features_of(pixels, recipe)
+        fitted = fit(all_samples(pixels, made), recipe, plain=needs_plain(pixels, made), progress=progress)
+        filled = from_pixels(fill(pixels, made, fitted, progress=progress), cube)
+    return describe(filled, cube, recipe, content_hash(cube))

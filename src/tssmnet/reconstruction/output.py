@@ -1,0 +1,88 @@
+"""What a filled cube says of itself: CF attributes and the account of how it was made."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from tssmnet.cube import SOURCE_FLAGS
+from tssmnet.models import MODELS
+from tssmnet.reconstruction.fitted import Recipe
+
+VARIABLE_ATTRS: dict[str, dict[str, Any]] = {
+    "ssm": {
+        "long_name": "surface soil moisture, observed where there is an observation, else filled",
+        "standard_name": "volume_fraction_of_condensed_water_in_soil",
+        "units": "m3 m-3",
+        "ancillary_variables": "source",
+    },
+    "ssm_model": {
+        "long_name": "surface soil moisture of the model, also where there is an observation",
+        "standard_name": "volume_fraction_of_condensed_water_in_soil",
+        "units": "m3 m-3",
+    },
+    "ssm_std": {"long_name": "standard deviation of the error of filled values", "units": "m3 m-3"},
+    "ssm_lower": {"long_name": "lower end of the interval that is to hold 90 % of the values", "units": "m3 m-3"},
+    "ssm_upper": {"long_name": "upper end of the interval that is to hold 90 % of the values", "units": "m3 m-3"},
+    "days_to_observation": {"long_name": "days to the nearest observation of the pixel", "units": "d"},
+    "km_to_observation": {"long_name": "distance of the nearest pixel observed that day", "units": "km"},
+    "source": {
+        "long_name": "where the value of ssm comes from",
+        "standard_name": "status_flag",
+        "flag_values": np.array([*SOURCE_FLAGS.values()], np.int8),
+        "flag_meanings": " ".join(SOURCE_FLAGS),
+    },
+    "lat": {"long_name": "latitude", "standard_name": "latitude", "units": "degrees_north"},
+    "lon": {"long_name": "longitude", "standard_name": "longitude", "units": "degrees_east"},
+    "time": {"long_name": "day", "standard_name": "time", "axis": "T"},
+}
+"""CF attributes of what is written; those a variable has already are kept, but for ``ssm``."""
+
+
+def describe(filled: xr.Dataset, cube: xr.Dataset, recipe: Recipe, input_sha256: str) -> xr.Dataset:
+    """Add the CF attributes and the account of how it was made; values are not looked at."""
+    from tssmnet._public import __version__
+    from tssmnet.provenance import commit, content_hash, library_hashes
+
+    model, seed, params = recipe.model, recipe.seed, recipe.settings
+    cells = cube["ssm"].attrs.get("cell_methods", "area: mean")
+    for name in VARIABLE_ATTRS:
+        if name in filled.variables:
+            filled[name].attrs = VARIABLE_ATTRS[name] | ({} if name == "ssm" else filled[name].attrs)
+    for name in ("ssm", "ssm_model"):
+        filled[name].attrs["cell_methods"] = cells
+    call = f"tssmnet.reconstruct(model={model!r}, seed={seed}, {', '.join(f'{k}={v!r}' for k, v in params.items())})"
+    history = f"{_now()} {call}, tssmnet {__version__}"
+    filled.attrs = _inherited(cube) | {
+        "Conventions": "CF-1.11",
+        "title": f"Gap-free surface soil moisture: {cube.attrs.get('title', 'a cube without title')}",
+        "history": "\n".join(filter(None, [history, cube.attrs.get("history")])),
+        "source": f"observations as given; gaps filled by {MODELS[model].title}",
+        "references": cube.attrs.get("references", cube.attrs.get("citation", "")) or "none given with the input",
+        "license": cube.attrs.get("license", cube.attrs.get("licence", "as the input; none given with it")),
+        "tssmnet_version": __version__,
+        "tssmnet_commit": commit()[0] + (" with local changes" if commit()[1] else ""),
+        "tssmnet_library_sha256": content_hash(library_hashes(["tssmnet.reconstruction.memory"])),
+        "tssmnet_model": model,
+        "tssmnet_parameters": json.dumps(params, sort_keys=True, default=str),
+        "tssmnet_seed": int(seed),
+        "tssmnet_input_sha256": input_sha256,
+    }
+    return filled
+
+
+def _inherited(cube: xr.Dataset) -> dict[str, Any]:
+    """Attributes of the input that stay true of the output, the mark of synthetic data first among them."""
+    return {k: cube.attrs[k] for k in ("synthetic", "profile", "institution", "crs") if k in cube.attrs}
+
+
+def _now() -> str:
+    """This moment, or ``SOURCE_DATE_EPOCH`` where bytes shall be reproducible."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,1 @@
+"""Hide observations, fit, score."""

@@ -1,0 +1,686 @@
+"""The full-size comparison behind ``results/``: models x feature sets x kinds of gaps x seeds on real SMAP.
+
+Each run hides observations, learns from the others, and is scored on the hidden ones. A finished run is one small JSON
+file, keyed by all that decides it (the code it depends on included), so an interrupted evaluation goes on where it was.
+The merged file carries a stamp: commit, device, date, hashes of library and data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import import_module, metadata
+from itertools import groupby, islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from tssmnet.cache import store_folder
+from tssmnet.cube import placing, to_pixels
+from tssmnet.errors import require_known
+from tssmnet.features.build import FEATURE_SETS, build_features
+from tssmnet.features.samples import Features
+from tssmnet.filler.evidence import distance_to_observation
+from tssmnet.gaps import GAP_KINDS, simulate_gaps
+from tssmnet.metrics.scores import score
+from tssmnet.models import MODELS, make_model, parameters_of
+from tssmnet.provenance import ROOT, content_hash, library_hashes, stamp
+
+PARTS = {
+    "paper": "the paper's models and the baselines, on the paper's features and with memory",
+    "filler": "the project's own filler beside the strongest others and a straight line, on the same masks",
+}
+"""What an evaluation consists of; each part has a result file of its own."""
+
+
+RESULTS = {
+    "paper": ROOT / "results" / "conus-evaluation.json",
+    "filler": ROOT / "results" / "conus-filler.json",
+}
+
+
+SPLIT = "2016-04-01"
+"""First day of the second year of the real record: ``ahead`` trains before it and scores from it on."""
+
+
+SCORES = ("rmse", "ubrmse", "r", "r2", "r2_within", "bias", "n")
+"""What each run is scored by; `SCORES_NOTE` says over what."""
+
+
+GAPS = GAP_KINDS | {"few": "whole pixels but ten days"}
+"""Kinds of gaps here: the four, and hidden pixels of which `OWN_DAYS` observations are left."""
+
+
+OWN_DAYS = 10
+
+
+DISTANCES = {"1": 1.5, "2 to 3": 3.5, "4 to 7": 7.5, "8 to 15": 15.5, "more than 15": 1e6, "none": np.inf}
+"""Classes of the distance to the pixel's nearest remaining observation, and their upper ends, days."""
+
+
+SEASONS = {"winter": (12, 1, 2), "spring": (3, 4, 5), "summer": (6, 7, 8), "autumn": (9, 10, 11)}
+
+
+LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+"""Shares of errors at which the stated standard deviations are checked."""
+
+
+SCORES_NOTE = (
+    "m3 m-3. RMSE, bias and R2 are pooled over the hidden pixel-days; ubRMSE: each pixel's own means over its hidden "
+    "days removed, then the mean over pixels with 5 such days or more; r: median over them; r2_within: against each "
+    "pixel's own mean. Baselines that know nothing of a day (linear and DCT-PLS ahead, all three on hidden pixels) "
+    "fall back on means."
+)
+
+
+PROTOCOL = 2
+"""Raised whenever `do_run` or `scores_of` changes what comes out; part of the key of each run."""
+
+
+ALL = tuple(GAP_KINDS)
+
+
+SEEDS = (0, 1, 2)
+
+
+PIXEL_SEEDS = (0, 1, 2, 3, 4)  # hidden pixels differ most from mask to mask
+
+
+OWN = "own"
+
+
+# (models, feature set, kinds of gaps): the paper's set, the set with memory, and the sets others have figures for.
+PLAN: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
+    (("climatology", "linear", "dctpls"), "base", ALL),
+    (("smnet",), "base", ALL),
+    (("tssmnet", "resautonet", "transformer", "rf", "xgboost"), "base+desc", ALL),
+    (("tssmnet", "rf", "xgboost"), "lag+desc", ALL),
+    (("resautonet",), "lag+desc", ("ahead",)),
+    (("resautonet", "rf", "xgboost"), "base", ("ahead",)),
+    (("xgboost",), "base", ("random", "blocks")),
+    (("xgboost",), "lag", ("ahead", "random", "blocks")),
+)
+
+
+# What the filler is set beside: every run meets the filler's masks.
+BESIDE: tuple[tuple[str, str], ...] = (
+    ("climatology", "base"),
+    ("linear", "base"),
+    ("dctpls", "base"),
+    ("xgboost", "lag+desc"),
+    ("tssmnet", "lag+desc"),
+    ("filler", OWN),
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fit and its score; `params` are the model's parameters that differ from its defaults."""
+
+    model: str
+    features: str
+    gap: str
+    mask_seed: int = 0
+    model_seed: int = 0
+    params: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Readable, fit for a file name."""
+        words = (self.gap, self.features, self.model, f"mask{self.mask_seed}", f"seed{self.model_seed}")
+        return re.sub(r"[^\w.+-]", "_", "-".join(words))
+
+    @property
+    def round(self) -> tuple[str, int]:
+        """Kind of gaps, and which of its rounds this belongs to: of masks, or of seeds where the mask stays."""
+        return self.gap, max(self.mask_seed, self.model_seed)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A figure to compare with: RMSE and, where known, ubRMSE (m3 m-3) on these data and this kind of gaps."""
+
+    model: str
+    features: str
+    gap: str
+    rmse: float
+    ubrmse: float | None = None
+
+
+PEERS_SOURCE = (
+    "Independent implementations on the same 412 pixels and kinds of gaps, with masks of their own: one mask seed for "
+    "random and blocks, nothing tuned on the scored days; differences under 0.0005 are noise. The published LSTMs are "
+    "scored from their own prediction files."
+)
+
+
+PEERS: tuple[Peer, ...] = (
+    Peer("climatology", "base", "ahead", 0.0603, 0.0535),
+    Peer("climatology", "base", "random", 0.0482, 0.0454),
+    Peer("climatology", "base", "blocks", 0.0547, 0.0495),
+    Peer("linear", "base", "random", 0.0394, 0.0373),
+    Peer("linear", "base", "blocks", 0.0527, 0.0479),
+    Peer("dctpls", "base", "random", 0.0397),
+    Peer("dctpls", "base", "blocks", 0.0500),
+    Peer("lstm", "published", "ahead", 0.0377, 0.0315),
+    Peer("lstm_multitask", "published", "ahead", 0.0351, 0.0300),
+    Peer("rf", "base", "ahead", 0.0522),
+    Peer("rf", "base+desc", "ahead", 0.0519),
+    Peer("rf", "lag+desc", "ahead", 0.0367),
+    Peer("rf", "base+desc", "random", 0.0400),
+    Peer("rf", "lag+desc", "random", 0.0287),
+    Peer("rf", "lag+desc", "blocks", 0.0310),
+    Peer("rf", "lag", "pixels", 0.0641),
+    Peer("xgboost", "base", "ahead", 0.0505),
+    Peer("xgboost", "base+desc", "ahead", 0.0511),
+    Peer("xgboost", "lag", "ahead", 0.0337),
+    Peer("xgboost", "lag+desc", "ahead", 0.0343),
+    Peer("xgboost", "base", "random", 0.0366),
+    Peer("xgboost", "base+desc", "random", 0.0364),
+    Peer("xgboost", "lag", "random", 0.0265),
+    Peer("xgboost", "lag+desc", "random", 0.0259),
+    Peer("xgboost", "base", "blocks", 0.0390),
+    Peer("xgboost", "base+desc", "blocks", 0.0393),
+    Peer("xgboost", "lag", "blocks", 0.0283),
+    Peer("xgboost", "lag+desc", "blocks", 0.0280),
+    Peer("xgboost", "lag", "pixels", 0.0595, 0.0314),
+    Peer("resautonet", "base", "ahead", 0.0510),
+    Peer("resautonet", "lag+desc", "ahead", 0.0351),
+    Peer("resautonet", "base+desc", "random", 0.0388),
+    Peer("resautonet", "base+desc", "blocks", 0.0418),
+    # TsSMNet without its descriptors is SMNet
+    Peer("smnet", "base", "ahead", 0.0510),
+    Peer("smnet", "base", "random", 0.0397),
+    Peer("tssmnet", "base+desc", "ahead", 0.0513),
+    Peer("tssmnet", "lag+desc", "ahead", 0.0341),
+    Peer("tssmnet", "base+desc", "random", 0.0384),
+    Peer("tssmnet", "lag+desc", "random", 0.0267),
+    Peer("tssmnet", "base+desc", "blocks", 0.0412),
+    Peer("tssmnet", "lag+desc", "blocks", 0.0285),
+    Peer("tssmnet", "lag", "pixels", 0.0616, 0.0329),
+)
+
+
+def paper_plan() -> list[Run]:
+    """The runs of part ``paper``, those that share features next to each other."""
+    return _in_order(
+        Run(model, _without_descriptors(features) if gap == "pixels" else features, gap, *seeds)
+        for models, features, gaps in PLAN
+        for model in models
+        for gap in gaps
+        for seeds in _seeds(model, gap)
+    )
+
+
+def filler_plan() -> list[Run]:
+    """The runs of part ``filler``: each model on the same masks of every kind, its seed that of the mask."""
+    runs = []
+    for gap in GAPS:
+        for seed in PIXEL_SEEDS if gap == "pixels" else SEEDS:
+            mask = 0 if gap == "ahead" else seed
+            for model, features in BESIDE:
+                if MODELS[model].seeded or seed == mask:
+                    own = _without_descriptors(features) if gap == "pixels" else features
+                    runs.append(Run(model, own, gap, mask, seed if MODELS[model].seeded else 0))
+    return _in_order(runs)
+
+
+def plan_of(part: str) -> list[Run]:
+    """The runs of a part of the evaluation."""
+    return {"paper": paper_plan, "filler": filler_plan}[require_known(part, PARTS, "part of the evaluation")]()
+
+
+def quick_plan() -> list[Run]:
+    """A taste of it in minutes: every kind of gaps, few models, few rounds, one seed."""
+    short = {"xgboost": (("rounds", 100),), "tssmnet": (("epochs", 3),)}
+    sets = {"climatology": "base", "linear": "base", "xgboost": "lag", "tssmnet": "lag"}
+    return _in_order(Run(m, f, gap, 0, 0, short.get(m, ())) for m, f in sets.items() for gap in ALL)
+
+
+def _without_descriptors(features: str) -> str:
+    """A hidden pixel has no descriptors, so no model of whole hidden pixels may have learned from any."""
+    return features.replace("+desc", "").replace("+screened", "")
+
+
+def _seeds(model: str, gap: str) -> list[tuple[int, int]]:
+    """(mask seed, model seed) of a model's runs: networks train three times, cheap models meet three masks."""
+    spec = MODELS[model]
+    masks = SEEDS if gap != "ahead" else (0,)
+    if spec.kind == "network":
+        return [(s if gap == "pixels" else 0, s) for s in SEEDS]
+    if spec.kind == "trees" and gap != "pixels":  # the spread over masks is small there, the cost is not
+        return [(0, 0)]
+    return [(s, s if spec.seeded else 0) for s in masks]
+
+
+def _in_order(runs: Iterable[Run]) -> list[Run]:
+    order = {gap: i for i, gap in enumerate(GAPS)}
+    return sorted(dict.fromkeys(runs), key=lambda r: (order[r.gap], r.mask_seed, r.features, r.model, r.model_seed))
+
+
+@dataclass
+class Bench:
+    """A cube made ready for runs; keeps the features built last, since neighbouring runs share them."""
+
+    cube: xr.Dataset
+    device: str = "auto"
+    split: str | None = SPLIT
+
+    def __post_init__(self) -> None:
+        self.pixels = to_pixels(self.cube).load()
+        self.record: NDArray[np.floating[Any]] = self.pixels["ssm"].values
+        self.observed = np.isfinite(self.record)
+        self.sum = content_hash(self.pixels)
+        self._features: tuple[Any, Features] | None = None
+
+    def hidden(self, run: Run) -> NDArray[np.bool_]:
+        """The observations that a run does not see, shape (time, pixel)."""
+        first = None
+        if self.split is not None:
+            first = int(np.searchsorted(self.pixels["time"].values, np.datetime64(self.split)))
+        if run.gap == "few":
+            return spare(simulate_gaps(self.observed, "pixels", run.mask_seed), OWN_DAYS, run.mask_seed)
+        return simulate_gaps(self.observed, run.gap, run.mask_seed, split=first)
+
+    def features(self, run: Run, training: NDArray[np.bool_]) -> Features:
+        """Features of a run, from its training observations only."""
+        key = (run.features, run.gap, run.mask_seed)
+        if self._features is None or self._features[0] != key:
+            self._features = (key, build_features(self.pixels, training, **FEATURE_SETS[run.features]))
+        return self._features[1]
+
+    def key(self, run: Run) -> str:
+        """Hash of all that decides a run's result: itself, the model's settings, the cube, the code it depends on."""
+        about = {
+            "protocol": PROTOCOL,
+            "run": asdict(run),
+            "settings": parameters_of(run.model) | dict(run.params),
+            "cube": self.sum,
+            "split": self.split,
+            "code": library_hashes(modules_of(run.model)),
+        }
+        return content_hash(json.loads(json.dumps(about, default=str)))[:12]
+
+
+def spare(hidden: NDArray[np.bool_], days: int, seed: int) -> NDArray[np.bool_]:
+    """Leave so many of each pixel's hidden observations, chosen at random, unhidden.
+
+    Examples
+    --------
+    >>> spare(np.ones((6, 2), bool), 4, 0).sum(axis=0).tolist()
+    [2, 2]
+    """
+    rng = np.random.default_rng([0x5BA6E, seed])
+    rank = np.where(hidden, rng.random(hidden.shape), np.inf).argsort(0, kind="stable").argsort(0, kind="stable")
+    return hidden & (rank >= days)
+
+
+def modules_of(model: str) -> list[str]:
+    """The library modules that a run of a model depends on."""
+    return [f"tssmnet.{m}" for m in ("features", "gaps", "metrics")] + [MODELS[model].where.partition(":")[0]]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a model says of every hidden observation; (time, pixel), m3 m-3. Not all models give an error."""
+
+    mean: NDArray[np.floating[Any]]
+    std: NDArray[np.floating[Any]] | None = None
+    lower: NDArray[np.floating[Any]] | None = None
+    upper: NDArray[np.floating[Any]] | None = None
+
+
+def do_run(bench: Bench, run: Run) -> dict[str, Any]:
+    """Fit, predict the hidden observations and score them; the result fits into JSON."""
+    hidden = bench.hidden(run)
+    started, cpu = time.perf_counter(), time.process_time()
+    predict = _predict_whole if MODELS[run.model].kind == "filler" else _predict_samples
+    estimate = predict(bench, run, hidden)
+    spent = {"seconds": round(time.perf_counter() - started, 2), "cpu_seconds": round(time.process_time() - cpu, 2)}
+    told = {
+        "strata": strata_of(bench, estimate, hidden),
+        "intervals": None if estimate.std is None else reliability(bench.record, estimate, hidden),
+    }
+    return asdict(run) | {"params": dict(run.params)} | scores_of(bench.record, estimate.mean, hidden) | told | spent
+
+
+def _predict_samples(bench: Bench, run: Run, hidden: NDArray[np.bool_]) -> Estimate:
+    training = bench.observed & ~hidden
+    features = bench.features(run, training)
+    model = make_model(run.model, seed=run.model_seed, device=bench.device, **dict(run.params))
+    model.fit(features.where(training), bench.record[training].astype(np.float32))
+    estimate = np.full(hidden.shape, np.nan, np.float32)
+    estimate[hidden] = model.predict(features.where(hidden))
+    return Estimate(estimate)
+
+
+def _predict_whole(bench: Bench, run: Run, hidden: NDArray[np.bool_]) -> Estimate:
+    module, _, function = MODELS[run.model].where.partition(":")
+    masked = bench.pixels["ssm"].where(~xr.DataArray(hidden, dims=("time", "pixel")))
+    cube = bench.pixels.assign(ssm=masked.assign_attrs(bench.pixels["ssm"].attrs))
+    fill = getattr(import_module(module), function)
+    filled = fill(cube, seed=run.model_seed, device=bench.device, progress=False, **dict(run.params))
+    names = ("ssm_model", "ssm_std", "ssm_lower", "ssm_upper")
+    return Estimate(*(filled[n].transpose("time", "pixel").values for n in names))
+
+
+def strata_of(bench: Bench, estimate: Estimate, hidden: NDArray[np.bool_]) -> dict[str, dict[str, list[float]]]:
+    """Number, sum of squared errors and, with an interval, number inside, of the hidden observations.
+
+    By the distance to the pixel's nearest remaining observation and by season; sums, so that runs can be pooled.
+    """
+    square = np.where(hidden, (estimate.mean - bench.record) ** 2, 0).astype(np.float64)
+    inside = None if estimate.lower is None else _inside(bench.record, estimate)
+    days = distance_to_observation(bench.observed & ~hidden)
+    month = bench.pixels["time"].dt.month.values[:, None]
+    distance = np.searchsorted(list(DISTANCES.values()), days)
+    groups = {"days": {name: distance == i for i, name in enumerate(DISTANCES)}}
+    groups["season"] = {name: np.isin(month, months) & hidden for name, months in SEASONS.items()}
+    told: dict[str, dict[str, list[float]]] = {}
+    for kind, members in groups.items():
+        for name, where in members.items():
+            where = where & hidden
+            if where.any():
+                sums = [int(where.sum()), round(float(square[where].sum()), 6)]
+                told.setdefault(kind, {})[name] = sums + ([] if inside is None else [int(inside[where].sum())])
+    return told
+
+
+def _inside(record: NDArray[Any], estimate: Estimate) -> NDArray[np.bool_]:
+    return np.asarray((estimate.lower <= record) & (record <= estimate.upper))
+
+
+def reliability(record: NDArray[Any], estimate: Estimate, hidden: NDArray[np.bool_]) -> dict[str, Any]:
+    """How well the stated errors hold: share inside the 90 % interval, its mean width, and shares at `LEVELS`.
+
+    At level q an error counts that is at most the standard deviation times the normal quantile of (1 + q) / 2.
+    """
+    from scipy.stats import norm
+
+    error = np.abs(estimate.mean - record)[hidden] / estimate.std[hidden]  # type: ignore[index]
+    width = (estimate.upper - estimate.lower)[hidden]  # type: ignore[operator]
+    return {
+        "coverage": round(float(_inside(record, estimate)[hidden].mean()), 4),
+        "width": round(float(width.mean()), 5),
+        "levels": {str(q): round(float((error <= norm.ppf((1 + q) / 2)).mean()), 4) for q in LEVELS},
+    }
+
+
+def scores_of(record: NDArray[Any], estimate: NDArray[Any], hidden: NDArray[np.bool_]) -> dict[str, float | None]:
+    """`SCORES` on the hidden observations; None where a score does not exist."""
+    table = score(np.where(hidden, record, np.nan), estimate, ci=False)
+    rows = {name: "median" if name == "r" else "pooled" for name in SCORES}
+    values = {name: float(table.loc[row, name]) for name, row in rows.items()}
+    return {k: (int(v) if k == "n" else round(v, 6)) if np.isfinite(v) else None for k, v in values.items()}
+
+
+def published_runs(bench: Bench) -> list[dict[str, Any]]:
+    """The published LSTMs, scored from their own files on the same days as ``ahead``."""
+    from tssmnet.data.conus import published_predictions
+
+    predicted = published_predictions()
+    hidden = bench.hidden(Run("linear", "base", "ahead"))
+    rows = []
+    for name in predicted.data_vars:
+        estimate = predicted[name].reindex(time=bench.pixels["time"]).transpose("time", "pixel").values
+        about = {
+            "model": str(name),
+            "features": "published",
+            "gap": "ahead",
+            "mask_seed": 0,
+            "model_seed": 0,
+            "params": {},
+        }
+        rows.append(about | scores_of(bench.record, estimate, hidden) | {"seconds": None, "cpu_seconds": None})
+    return rows
+
+
+def run_all(
+    bench: Bench, runs: Sequence[Run], folder: Path, workers: int = 1, seconds: float = math.inf
+) -> Iterator[tuple[Run, dict[str, Any] | Exception]]:
+    """Do the runs that are not done yet, and give each with its result, or with what went wrong.
+
+    The first round of each kind of gaps comes first, so that a part of the runs tells something of every kind.
+
+    Parameters
+    ----------
+    bench
+        The cube.
+    runs
+        What to do.
+    folder
+        Where finished runs are kept, one JSON file each.
+    workers
+        Processes; each computes on one thread. One runs here.
+    seconds
+        After so many, no run is begun any more.
+    """
+    end = time.monotonic() + seconds
+    paths = {run: folder / f"{run.name}-{bench.key(run)}.json" for run in runs}
+    waiting = []
+    for run, path in paths.items():
+        if path.is_file():
+            yield run, json.loads(path.read_text(encoding="utf-8"))
+        else:
+            waiting.append(run)
+    waiting.sort(key=lambda run: run.round[1])
+    if workers < 2 or len(waiting) < 2:
+        for run in waiting:
+            if time.monotonic() < end:
+                yield run, _attempt(bench, run, paths[run])
+        return
+    with _one_thread_each(), ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (bench,)) as pool:
+        todo = iter(waiting)
+        underway: dict[Future[dict[str, Any] | Exception], Run] = {}
+        while True:
+            # no more than can start at once, so that an interrupt or the end of the time waits for nothing else
+            for run in islice(todo, workers - len(underway) if time.monotonic() < end else 0):
+                underway[pool.submit(_attempt_in_worker, run, paths[run])] = run
+            if not underway:
+                return
+            for future in wait(underway, return_when=FIRST_COMPLETED).done:
+                yield underway.pop(future), future.result()
+
+
+def _attempt(bench: Bench, run: Run, path: Path) -> dict[str, Any] | Exception:
+    """Do one run and keep its result; one that fails must not end the others."""
+    try:
+        result = do_run(bench, run)
+    except Exception as error:  # told at the end, with the name of the run
+        return error
+    with placing(path) as temporary:
+        temporary.write_text(json.dumps(result), encoding="utf-8")
+    return result
+
+
+_BENCH: list[Bench] = []
+
+
+def _start_worker(bench: Bench) -> None:
+    _BENCH[:] = [bench]
+
+
+def _attempt_in_worker(run: Run, path: Path) -> dict[str, Any] | Exception:
+    return _attempt(_BENCH[0], run, path)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started inside compute on one thread; threads waiting busily for shared cores are five times slower."""
+    wanted = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def rows_of(results: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row per kind of gaps, model and feature set: mean and spread over its runs, beside the figure of others."""
+
+    def group(r: Mapping[str, Any]) -> tuple[int, str, str]:
+        return [*GAPS].index(r["gap"]), r["features"], r["model"]
+
+    known = {(p.gap, p.model, p.features): p for p in PEERS}
+    rows = []
+    for _, members in groupby(sorted(results, key=group), key=group):
+        runs = list(members)
+        first = runs[0]
+        short = any(r["params"] for r in runs)
+        rows.append(_row(runs, None if short else known.get((first["gap"], first["model"], first["features"]))))
+    return rows
+
+
+def _row(runs: Sequence[Mapping[str, Any]], peer: Peer | None) -> dict[str, Any]:
+    def over(name: str, reduce: Any) -> float | None:
+        values = [r[name] for r in runs if r[name] is not None]
+        return round(float(reduce(values)), 6) if values else None
+
+    row = {k: runs[0][k] for k in ("gap", "model", "features", "params")} | {"runs": len(runs)}
+    row |= {name: over(name, np.mean) for name in (*SCORES, "seconds", "cpu_seconds")}
+    covered = [r["intervals"]["coverage"] for r in runs if r.get("intervals")]
+    row["coverage"] = round(float(np.mean(covered)), 4) if covered else None
+    several = len(runs) > 1
+    row |= {f"{name}_sd": over(name, lambda v: np.std(v, ddof=1)) if several else None for name in ("rmse", "ubrmse")}
+    ratio = round(row["rmse"] / peer.rmse, 4) if peer and row["rmse"] else None
+    return row | {
+        "peer_rmse": peer.rmse if peer else None,
+        "peer_ubrmse": peer.ubrmse if peer else None,
+        "ratio": ratio,
+    }
+
+
+def table_of(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """The rows as a table for people: RMSE and its spread, the other scores, the figure of others and the ratio."""
+    columns = ["gap", "model", "features", "runs", "rmse", "rmse_sd", "ubrmse", "r", "r2", "r2_within", "bias", "n"]
+    return pd.DataFrame(list(rows))[[*columns, "coverage", "seconds", "peer_rmse", "ratio"]]
+
+
+def result_of(
+    results: Sequence[Mapping[str, Any]], missing: int, failed: Mapping[str, str], seconds: float, device: str
+) -> dict[str, Any]:
+    """The merged result with its stamp."""
+    minutes = sum(r["cpu_seconds"] or 0 for r in results) / 60
+    made = stamp(
+        "Models, feature sets and kinds of gaps on real SMAP over 412 pixels, scored on hidden observations.",
+        sorted({m for r in results if r["model"] in MODELS for m in modules_of(r["model"])} | {"tssmnet.data.conus"}),
+        data=("smap-conus",),
+        command="tssmnet evaluate",
+        asked_device=device,
+        cpu=_cpu(),
+        versions=_versions(),
+        cpu_minutes_of_runs=round(minutes, 1),
+        minutes_of_this_call=round(seconds / 60, 1),
+    )
+    return {
+        "stamp": made,
+        "complete": not missing,
+        "failed": dict(failed),
+        "conventions": SCORES_NOTE,
+        "rows": rows_of(results),
+        "peers": {"source": PEERS_SOURCE, "rows": [asdict(p) for p in PEERS]},
+        "runs": list(results),
+    }
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*:\s*(.+)", info.read_text()) if info.is_file() else None
+    return f"{found[1] if found else platform.processor() or platform.machine()}, {os.cpu_count()} logical cores"
+
+
+def _versions() -> dict[str, str]:
+    names = ("numpy", "xarray", "scikit-learn", "xgboost", "xgboost-cpu", "torch", "lightning")
+    here = {d.metadata["Name"].lower(): d.version for d in metadata.distributions() if d.metadata["Name"]}
+    return {n: here[n] for n in names if n in here}
+
+
+def write_result(result: Mapping[str, Any], path: Path) -> None:
+    """Put the merged result at `path`, whole or not at all."""
+    with placing(path) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def chosen_runs(options: argparse.Namespace) -> dict[str, list[Run]]:
+    """The runs that the options of the command ask for, by part; a quick taste is a part of its own."""
+    for name in options.models or ():
+        require_known(name, MODELS, "model")
+    for name in options.gaps or ():
+        require_known(name, GAPS, "kind of gaps")
+    parts = [require_known(options.part, PARTS, "part of the evaluation")] if options.part else list(PARTS)
+    plans = {"quick": quick_plan()} if options.quick else {part: plan_of(part) for part in parts}
+    return {
+        part: [r for r in runs if r.model in (options.models or MODELS) and r.gap in (options.gaps or GAPS)]
+        for part, runs in plans.items()
+    }
+
+
+def command(options: argparse.Namespace) -> int:
+    """What ``tssmnet evaluate`` does; 1 if a run failed."""
+    from tssmnet.profiles import profile_cube
+
+    chosen = chosen_runs(options)
+    bench = Bench(profile_cube("conus"), options.device)
+    folder = store_folder() / "evaluate"
+    if options.list:
+        for run in dict.fromkeys(run for runs in chosen.values() for run in runs):
+            print("done" if (folder / f"{run.name}-{bench.key(run)}.json").is_file() else "to do", run.name)
+        return 0
+    return max(_do_part(bench, part, runs, folder, options) for part, runs in chosen.items())
+
+
+def _do_part(bench: Bench, part: str, runs: Sequence[Run], folder: Path, options: argparse.Namespace) -> int:
+    """Run one part, write its file, print its table."""
+    started = time.perf_counter()
+    results, failed = _collect(bench, runs, folder, options.workers, 60 * options.minutes)
+    missing = len(runs) - len(results)
+    if "ahead" in (options.gaps or GAPS):
+        results += published_runs(bench)
+    result = result_of(results, missing, failed, time.perf_counter() - started, options.device)
+    whole = not (options.models or options.gaps)
+    out = options.out or (RESULTS[part] if whole and part in RESULTS else None)
+    if out is not None:
+        write_result(result, Path(out))
+        print(f"wrote {out}")
+    print(table_of(result["rows"]).to_string(index=False, na_rep="-", float_format=lambda v: f"{v:.4f}"))
+    for name, reason in failed.items():
+        print(f"FAILED {name}: {reason}")
+    if missing:
+        print(f"{missing} of {len(runs)} runs are not in the result; the same command goes on with them")
+    return 1 if failed else 0
+
+
+def _collect(
+    bench: Bench, runs: Sequence[Run], folder: Path, workers: int, seconds: float = math.inf
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """All results in the order of the plan, told one by one as they come; of no round that is not whole."""
+    results: dict[Run, dict[str, Any]] = {}
+    failed: dict[str, str] = {}
+    silent = bool(os.environ.get("TSSMNET_QUIET"))
+    for count, (run, result) in enumerate(run_all(bench, runs, folder, workers, seconds), 1):
+        if isinstance(result, Exception):
+            failed[run.name] = f"{type(result).__name__}: {result}"
+            line = failed[run.name]
+        else:
+            results[run] = result
+            line = f"RMSE {result['rmse']}, {result['seconds']:.0f} s"
+        if not silent:
+            print(f"{count}/{len(runs)} {run.name}: {line}", flush=True)
+    torn = {run.round for run in runs if run not in results and run.name not in failed}
+    return [results[run] for run in runs if run in results and run.round not in torn], failed

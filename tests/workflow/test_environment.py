@@ -1,0 +1,123 @@
+"""The environment is stated once, in pyproject.toml; lock, environment.yml and the imports agree with it."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from workflow import lock
+
+ROOT = Path(__file__).resolve().parents[2]
+# A version in conda's MatchSpec grammar, `name=version`; names as conda-forge spells them.
+MATCH_SPEC = re.compile(r"[a-z0-9_][a-z0-9_.\-]*(=[0-9][0-9A-Za-z.]*)?")
+# Needed without an import of ours: engines and back ends that others load by name, and tools called as commands.
+BY_NAME = {"dask", "netcdf4", "h5netcdf", "zarr", "jupyter-book", "sphinx-book-theme", "sphinx-mathjax-offline",
+           "snakemake", "ipykernel", "jupyter-bokeh", "nbstripout", "ruff", "mypy", "types-pyyaml", "setuptools",
+           "ipython", "linkify-it-py", "ismn"}  # fmt: skip
+LOCAL = {"tssmnet", "workflow", "benchmarks", "tests", "conftest", "china_archive", "loopback", "common"}
+
+
+def direct() -> dict[str, Requirement]:
+    """The direct requirements by canonical name."""
+    return {canonicalize_name(r.name): r for r in lock.requirements(lock.LOCKED_EXTRAS)}
+
+
+def imports_of(folder: str) -> set[str]:
+    """Top-level names imported anywhere below a folder, notebooks included."""
+    from workflow import notebooks
+
+    codes = [p.read_text(encoding="utf-8") for p in (ROOT / folder).rglob("*.py")]
+    codes += [notebooks.code_of(notebooks.read(p)) for p in (ROOT / folder).rglob("*.ipynb")]
+    found: set[str] = set()
+    for node in (node for code in codes for node in ast.walk(ast.parse(code))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.add(node.module.split(".")[0])
+    return found - LOCAL - set(sys.stdlib_module_names)
+
+
+def test_the_lock_was_made_from_the_requirements_of_today() -> None:
+    stated = re.search(r"# requirements: (\w+)", lock.LOCK.read_text())
+    assert stated
+    assert stated[1] == lock.fingerprint(), "pyproject.toml changed: run `make lock`"
+
+
+def test_every_direct_requirement_is_pinned_within_its_range() -> None:
+    pins = lock.read_lock()
+    for name, requirement in direct().items():
+        assert name in pins, name
+        assert requirement.specifier.contains(pins[name], prereleases=True), f"{requirement} is locked at {pins[name]}"
+
+
+def test_the_lock_pins_everything_reached_and_nothing_else() -> None:
+    """Follow the metadata of what is installed, from the direct requirements on."""
+    pins, waiting, seen = lock.read_lock(), [(n, frozenset(r.extras)) for n, r in direct().items()], set()
+    while waiting:
+        name, extras = waiting.pop()
+        if (name, extras) in seen:
+            continue
+        seen.add((name, extras))
+        try:
+            lines = distribution(name).requires or []
+        except PackageNotFoundError:
+            pytest.fail(f"{name} is not installed; run `make env`")
+        for need in map(Requirement, lines):
+            if any(need.marker is None or need.marker.evaluate({"extra": e}) for e in (extras or {""}) | {""}):
+                waiting.append((canonicalize_name(need.name), frozenset(need.extras)))
+    reached = {name for name, _ in seen}
+    assert reached - set(pins) == set(), "not locked: run `make lock`"
+    assert set(pins) - reached == set(), "locked but needed by nothing: run `make lock`"
+
+
+def test_the_lock_names_versions_alone() -> None:
+    """No index, host, path or local build label: the same lock serves any machine."""
+    for line in lock.LOCK.read_text().splitlines():
+        assert line.startswith("# ") or re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._\-]*==[0-9][0-9a-z.!]*", line), line
+    assert lock.read_lock()["torch"] == "2.13.0"
+    assert "xgboost" not in lock.read_lock(), "the CPU install takes xgboost-cpu"
+
+
+def test_what_is_imported_is_stated_and_what_is_stated_is_imported() -> None:
+    homes = {name: {canonicalize_name(d) for d in found} for name, found in packages_distributions().items()}
+    stated = set(direct())
+    used: set[str] = set()
+    for folder in ("src", "workflow", "tests", "book", "benchmarks"):
+        for name in imports_of(folder):
+            assert homes.get(name, {name}) & stated, f"{folder}/ imports {name}, which pyproject.toml does not state"
+            used |= homes.get(name, set())
+    assert stated - used - BY_NAME == set(), "stated in pyproject.toml, imported nowhere"
+
+
+def test_environment_yml_is_what_the_lock_gives() -> None:
+    assert lock.ENVIRONMENT.read_text(encoding="utf-8") == lock.environment_text(lock.read_lock()), "run `make lock`"
+
+
+def test_environment_yml_is_a_conda_environment() -> None:
+    content = yaml.safe_load(lock.ENVIRONMENT.read_text(encoding="utf-8"))
+    assert set(content) == {"name", "channels", "dependencies"}
+    assert content["name"] == "tssmnet"
+    assert content["channels"] == ["conda-forge"]
+    plain, nested = content["dependencies"][:-1], content["dependencies"][-1]
+    assert set(nested) == {"pip"}
+    for spec in plain:
+        assert MATCH_SPEC.fullmatch(spec), f"{spec!r} is no MatchSpec"
+    for requirement in nested["pip"]:
+        assert requirement == "-e ." or Requirement(requirement).specifier
+
+
+def test_conda_takes_gpu_builds_at_the_locked_versions() -> None:
+    pins = lock.read_lock()
+    plain = yaml.safe_load(lock.ENVIRONMENT.read_text(encoding="utf-8"))["dependencies"][:-1]
+    versions = dict(spec.split("=") for spec in plain if "=" in spec)
+    assert versions["pytorch-gpu"] == pins["torch"]
+    assert versions["py-xgboost-gpu"] == pins["xgboost-cpu"]
+    assert all(versions[name] == pins[name] for name in versions if name in pins)

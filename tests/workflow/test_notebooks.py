@@ -1,0 +1,115 @@
+"""What every notebook of the book keeps to, and what the runner refuses."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tssmnet.errors import UnknownNameError
+from workflow import notebooks, pages
+
+BOOK = Path(__file__).resolve().parents[2] / "book"
+NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+
+
+def notebook_with(parameters: str) -> nbformat.NotebookNode:
+    cell = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    return nbformat.v4.new_notebook(cells=[cell])
+
+
+@every_notebook
+def test_is_stored_without_outputs(path: Path) -> None:
+    for cell in notebooks.read(path).cells:
+        if cell.cell_type == "code":
+            assert not cell.outputs
+            assert cell.execution_count is None
+
+
+@every_notebook
+def test_declares_its_parameters_as_literals_and_its_profile(path: Path) -> None:
+    assert "profile" in notebooks.declared_parameters(notebooks.read(path), path.name)
+
+
+@every_notebook
+def test_has_no_long_cell_and_no_long_function(path: Path) -> None:
+    for cell in notebooks.read(path).cells:
+        if cell.cell_type == "code":
+            assert len(cell.source.splitlines()) <= 40, cell.source[:80]
+    for node in ast.walk(ast.parse(notebooks.code_of(notebooks.read(path)))):
+        if isinstance(node, ast.FunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 10, f"{node.name} belongs in the library"
+
+
+@every_notebook
+def test_opens_with_what_it_shows_and_needs_and_ends_with_what_to_read_next(path: Path) -> None:
+    texts = [c.source for c in notebooks.read(path).cells if c.cell_type == "markdown"]
+    assert texts[0].startswith("# ")
+    assert "**What this page shows.**" in texts[0]
+    assert "**Needs**" in texts[0]
+    assert "minute" in texts[0]
+    assert "GB" in texts[0]
+    assert "**Read next.**" in texts[-1]
+
+
+@every_notebook
+def test_reads_no_other_page(path: Path) -> None:
+    """A notebook asks the library; it never opens another page's executed copy."""
+    code = notebooks.code_of(notebooks.read(path))
+    assert "_build" not in code
+    assert ".ipynb" not in code
+
+
+@every_notebook
+def test_is_in_the_table_of_contents(path: Path) -> None:
+    assert any(entry.split("/")[-1] == path.stem for entry in pages.toc_entries())
+
+
+@pytest.mark.parametrize("profile", pages.profile_names())
+def test_every_profile_hands_out_declared_parameters_only(profile: str) -> None:
+    for page in pages.book_pages(profile):
+        assert pages.parameters_for(page)["profile"] == page.profile.name
+
+
+def test_an_unknown_parameter_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown parameter of x\.ipynb 'sed'; did you mean 'seed'\?"):
+        notebooks.check_parameters({"sed": 1}, {"seed": 0, "days": 30}, "x.ipynb")
+
+
+@pytest.mark.parametrize(
+    "line", ["days = 2 * 15", "days: int | None = None", "import os", "a = b = 1", "a, b = 1, 2", "print(1)"]
+)
+def test_a_parameters_cell_that_does_more_than_declare_is_refused(line: str) -> None:
+    with pytest.raises(notebooks.ParameterError, match=r"must be `name = literal`"):
+        notebooks.declared_parameters(notebook_with(f"seed = 0\n{line}"), "x.ipynb")
+
+
+def test_comments_lists_and_negative_numbers_are_literals() -> None:
+    found = notebooks.declared_parameters(
+        notebook_with("# which\nseeds = [0, 1]\nshift = -0.5  # m3 m-3\nname = None"), "x"
+    )
+    assert found == {"seeds": [0, 1], "shift": -0.5, "name": None}
+
+
+def test_a_notebook_without_a_parameters_cell_is_refused() -> None:
+    with pytest.raises(notebooks.ParameterError, match="needs one code cell tagged 'parameters', found 0"):
+        notebooks.declared_parameters(nbformat.v4.new_notebook(), "x.ipynb")
+
+
+@pytest.mark.parametrize("value", ["three", True, [1]])
+def test_a_value_of_another_kind_is_refused(value: object) -> None:
+    with pytest.raises(notebooks.ParameterError, match="of another kind"):
+        notebooks.check_parameters({"seed": value}, {"seed": 0}, "x.ipynb")
+
+
+@pytest.mark.parametrize(("default", "value"), [(0, 1.5), (None, "a"), ([1], (1, 2)), ("a", None), (True, False)])
+def test_a_value_of_the_same_kind_passes(default: object, value: object) -> None:
+    notebooks.check_parameters({"x": value}, {"x": default}, "x.ipynb")
+
+
+def test_an_assignment_without_equals_is_refused() -> None:
+    with pytest.raises(notebooks.ParameterError, match="name=value"):
+        notebooks.parse_assignment("seed")
