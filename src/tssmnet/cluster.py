@@ -15,10 +15,8 @@ from tssmnet.errors import TssmnetError, require_known
 
 ADDRESS = ("tcp://", "tls://", "ucx://", "ws://", "wss://")
 
-
 CLUSTERS = ("none", "local")
 """Settings that are no address."""
-
 
 EXAMPLE = "tcp://host:8786"
 

@@ -18,7 +18,6 @@ GAP_KINDS: dict[str, str] = {
     "ahead": "the time ahead",
 }
 
-
 Mask = NDArray[np.bool_]
 
 

@@ -18,7 +18,6 @@ SOURCES: Mapping[str, Mapping[str, str]] = {
 """Profile to its parts, and to the function (``module:function``) that gives each. A function that gives several takes
 ``part``."""
 
-
 PARTS = {
     "cube": "soil moisture with its gaps, and the predictors",
     "truth": "soil moisture as it is, also in the gaps",

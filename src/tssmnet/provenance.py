@@ -29,17 +29,9 @@ from tssmnet._public import PUBLIC
 from tssmnet.errors import TssmnetError
 
 PACKAGE = "tssmnet"
-
-
 SOURCE = Path(__file__).resolve().parent
-
-
 ROOT = SOURCE.parents[1]
-
-
 _STARTED = time.time()
-
-
 _TARGET = re.compile(r"([\w.]+):[A-Za-z_]\w*")  # module:name, as registries write it
 
 

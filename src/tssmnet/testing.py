@@ -22,10 +22,7 @@ FORCINGS: dict[str, tuple[str, str, float, float, float]] = {
     "wind_north": ("m s-1", "northward wind", 0.0, 0.5, 2.0),
 }
 
-
 LANDCOVER = {1: "forest", 7: "shrubland", 10: "grassland", 12: "cropland"}
-
-
 Float = NDArray[np.float64]
 
 

@@ -30,7 +30,6 @@ from tssmnet.data.readers.rasters import slopes
 LAND = 118_000
 """Cells of 9 km on China's land, which are filled; the window has more, with sea and neighbours."""
 
-
 COMPOSITES = 23
 """Of 16 days, in a year."""
 

@@ -127,7 +127,6 @@ TRAINING, MAPS, VALIDATION, GAPS = (
     "[truth in the gaps](truth-in-gaps.ipynb)",
 )
 
-
 OTHERS = ("rf", "xgboost", "transformer", "resautonet")
 
 

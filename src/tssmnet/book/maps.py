@@ -24,13 +24,10 @@ PROJECTIONS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "twin": ("AlbersEqualArea", {"central_longitude": 105, "central_latitude": 36, "standard_parallels": (25, 47)}),
 }
 
-
 MAP_HEIGHT: Mapping[str, float] = {"conus": 0.62, "china": 0.85, "twin": 0.85}
 """Height of a map of the region over its width."""
 
-
 LAND = "#d9d9d9"
-
 
 CELL_DEGREES = 1.0
 """Pixels on a lattice finer than this are drawn as the cells they are; of a coarser sample each is a square."""

@@ -23,8 +23,6 @@ from tssmnet.provenance import ROOT
 from tssmnet.trials.trial import cached_trial, fit_trial, predict_everywhere
 
 BOOK = ROOT / "book"
-
-
 _NAMED = re.compile(r"""\bname\s*=\s*["']([^"']+)["']""")
 
 
@@ -128,7 +126,6 @@ TABLE_3: tuple[Configuration, ...] = (
     Configuration("xgboost", "Without collinearity features", "base+screened"),
 )
 """The rows of the paper's Table 3, in its order."""
-
 
 QUICK_BATCH = 256
 """Samples per step of a quick run: few epochs over few samples make steps enough only where the batches are small."""

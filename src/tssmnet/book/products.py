@@ -26,14 +26,10 @@ from tssmnet.models import MODELS, make_model
 from tssmnet.models.folded import predictor
 
 Float = NDArray[np.float32]
-
-
 Mask = NDArray[np.bool_]
-
 
 FEATURES = "base+screened"
 """Table 4 does not say which features; Table 3 has one setting for all five models: without collinearity features."""
-
 
 CHUNK_ROWS = 262_144
 

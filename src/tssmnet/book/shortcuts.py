@@ -16,14 +16,11 @@ from tssmnet.models import make_model
 
 Float = NDArray[np.float32]
 
-
 RANGES = ((1, 100), (0, 100), (1, 10), (1, 100), (9, 100), (1, 1009), (5, 300), (6, 200))
 """Uniform range of x1 to x8."""
 
-
 NOISE = 90.0
 """Standard deviation of the noise."""
-
 
 AS_PUBLISHED: Mapping[str, Any] = {
     "layers": (32, 16, 8, 4),
@@ -35,7 +32,6 @@ AS_PUBLISHED: Mapping[str, Any] = {
     "validation_fraction": 0.2,
 }
 """The authors' layers, activation, dropout and share of validation, for ``make_model("resautonet", ...)``."""
-
 
 QUICK: Mapping[str, Any] = {
     "batch": 64,

@@ -185,7 +185,6 @@ GPUS = (
 """From the makers' data sheets, products without sparsity (the A100 multiplies half-precision numbers at the same rate
 as bfloat16)."""
 
-
 LAUNCH_US = 5.0
 """Time to start one kernel, an assumption: a GPU waits this long for each of a step's operations."""
 

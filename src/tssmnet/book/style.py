@@ -38,8 +38,6 @@ class Quantity:
 
 
 _SM = "m³ m⁻³"
-
-
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -86,10 +84,8 @@ QUANTITIES: Mapping[str, Quantity] = {
     "any": Quantity("", "viridis"),
 }
 
-
 # Okabe and Ito's colours: told apart by colour-blind readers.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
-
 
 STYLE: Mapping[str, Any] = {
     "font.size": 9,

@@ -31,7 +31,6 @@ FEATURE_TITLES = {
 }
 """Feature sets in a reader's words; "memory" includes the same day."""
 
-
 OTHER_TITLES = {"lstm": "LSTM (published)", "lstm_multitask": "LSTM, multi-task (published)"}
 
 
@@ -196,7 +195,6 @@ SCORE_TITLES = {
     "count": "count",
 }
 """The columns of the paper's Table 4 in a reader's words."""
-
 
 SCORE_DIGITS = {"bias": 4, "r": 2, "slope": 3}
 

@@ -22,20 +22,12 @@ from tssmnet.metrics.scores import rmse
 from tssmnet.trials.trial import fit_trial
 
 Labels = NDArray[np.int64]
-
-
 Mask = NDArray[np.bool_]
-
-
 OBSERVED, ORBIT, COLD_ORBIT = "observed", "orbit", "orbit, frozen or snow"
-
-
 SEASONS = ("DJF", "MAM", "JJA", "SON")
-
 
 LENGTHS: Mapping[str, int] = {"1 day": 1, "2 days": 2, "3 to 7": 7, "8 to 30": 30, "31 to 90": 90, "over 90": 10**9}
 """Classes of gap length, each by its longest in days."""
-
 
 SNOW_MM = 4.0
 

@@ -18,14 +18,10 @@ from tssmnet.data.readers.faults import SourceError
 
 DATASET = "smap-conus"
 
-
 YEARS = ("2015", "2016")
 """Folders; each runs from 1 April of its year to 31 March of the next."""
 
-
 MISSING = -9999.0
-
-
 PREDICTED_FROM = "2016-04-01"
 
 
@@ -51,7 +47,6 @@ SSM = Field(
     ),
 )
 
-
 DYNAMIC = {
     # NLDAS-2 gives kg m-2 per hour and the file holds the mean of the day's hours: 24 of them make the daily sum.
     "precipitation": Field(
@@ -73,9 +68,7 @@ DYNAMIC = {
     "wind_north": Field("VGRD_10_FORA", _attrs("northward wind at 10 m", "m s-1", "northward_wind")),
 }
 
-
 _UNSTATED = "the origin states no unit; this one fits the range of the values"
-
 
 STATIC = {
     "bulk_density": Field("Bulk", _attrs("bulk density of the soil", "g cm-3", comment=_UNSTATED)),
@@ -97,7 +90,6 @@ STATIC = {
         ),
     ),
 }
-
 
 IGBP = {
     1: "evergreen_needleleaf_forest",

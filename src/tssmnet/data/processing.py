@@ -16,11 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from tssmnet.errors import TssmnetError
 
 Float = NDArray[np.floating]
-
-
 Bool = NDArray[np.bool_]
-
-
 DAYS_PER_YEAR = 365.25
 
 

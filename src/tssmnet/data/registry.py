@@ -24,14 +24,10 @@ from tssmnet.data.download import DamagedFileError, DownloadError, HostUnreachab
 from tssmnet.errors import TssmnetError, require_known
 
 MANIFEST = "data_manifest.yml"
-
-
 PROFILES = ("twin", "conus", "china", "cases")
-
 
 INVENTORY = ".inventory.json"
 """In the folder of a data set without registered files: what was searched for, found and fetched."""
-
 
 PARALLEL = 4
 """Files fetched at once."""

@@ -19,34 +19,25 @@ from tssmnet.features.samples import Features
 from tssmnet.features.screening import Screening, screen
 
 Float = NDArray[np.float32]
-
-
 Mask = NDArray[np.bool_]
-
 
 RAIN_SUMS = (2, 3, 5, 7, 10, 15, 20, 30, 45, 60)
 """Days over which rain is added up, the day itself included."""
 
-
 RAIN_LAGS = (1, 2, 3)
 """Days back whose rain is given singly."""
-
 
 RAIN_DECAYS = (0.8, 0.9, 0.95)
 """Daily decay k of the antecedent precipitation index, API[t] = P[t] + k API[t-1]."""
 
-
 STATE_MEANS = (3, 7, 30)
 """Days over which the other forcings are averaged."""
-
 
 WET_DAY = 1.0
 """Rain, mm d-1, from which a day is wet."""
 
-
 DRY_CAP = 60
 """Days after which the count of dry days stops."""
-
 
 FEATURE_SETS: dict[str, dict[str, Any]] = {
     "base": {},
@@ -58,16 +49,9 @@ FEATURE_SETS: dict[str, dict[str, Any]] = {
 }
 """Name to the options of `build_features`: the sets that the evaluation compares."""
 
-
 _MM_PER_DAY = {"kg m-2 s-1": 86400.0, "mm s-1": 86400.0, "m d-1": 1000.0, "m": 1000.0, "mm h-1": 24.0, "mm/h": 24.0}
-
-
 _RAIN_UNITS = {"mm d-1", "mm day-1", "mm/d", "mm/day", "kg m-2 d-1", "kg m-2 day-1", "kg m-2"}
-
-
 _RAIN_WORDS = ("precip", "rain")
-
-
 _NOT_RAIN = ("evap", "transpir", "runoff", "snow", "melt")
 
 

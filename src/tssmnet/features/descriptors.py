@@ -21,7 +21,6 @@ from tssmnet.errors import TssmnetError, require_known
 PIXELS_PER_TASK = 256
 """Pixels that a thread copies and describes at a time: 5 MB for seven years of days."""
 
-
 BLOCK_BYTES = 64 * 2**20
 """Size aimed at when a lazy array must be cut in space so that each block holds whole series."""
 
@@ -79,13 +78,8 @@ class Descriptor:
 
 
 _CENTRE, _SPREAD, _SHAPE = "Central tendency", "Dispersion and variability", "Extremes and distribution"
-
-
 _TIME, _SIZE, _COUNT = "Temporal dynamics", "Magnitude and energy", "Count-based"
-
-
 _STEP = r"d_i=\frac{x_{i+1}-x_i}{t_{i+1}-t_i}"
-
 
 DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor(
@@ -382,7 +376,6 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         ties="balance",
     ),
 )
-
 
 NAMES: tuple[str, ...] = tuple(d.abbr for d in DESCRIPTORS)
 """Abbreviations in the order of Table A1."""

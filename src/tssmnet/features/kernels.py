@@ -18,23 +18,13 @@ from numba.extending import intrinsic
 
 # Slots of one row of output, in the order of Table A1.
 MEAN, MEDIAN, WHM, WGM, WPM, STD, VAR, CV, MAD, MEAD, IQR, RMS = range(12)
-
-
 MIN, MAX, SKEW, KURT, Q1, SAMPEN = range(12, 18)
-
-
 MEANDIFF, MEDDIFF, MASD, MEASD, ACF, SECDER, SEGCORR, P2P = range(18, 26)
-
-
 ABSE, SUM, SAD, CAM, CBM = range(26, 31)
-
-
 SLOTS = 31
-
 
 BLOCK_WORDS = 64
 """Width, in 64-bit words, of the strip of the match matrix held at once: memory grows with n, not n squared."""
-
 
 CLUMPED = 64
 """Mean square bucket load above which the bucket sort hands over to a comparison sort."""

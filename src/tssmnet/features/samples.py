@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from tssmnet.errors import TssmnetError, require_known
 
 Float = NDArray[np.float32]
-
-
 Index = NDArray[np.int64]
 
 

@@ -17,7 +17,6 @@ from tssmnet.errors import TssmnetError, require_known
 
 Float = NDArray[np.float64]
 
-
 RIDGE = 1e-10
 """Added to the diagonal of the correlation matrix, so that exact collinearity gives a huge VIF instead of an error."""
 

@@ -16,7 +16,6 @@ from tssmnet.metrics.scores import LEVEL, METRICS
 TABLE_4 = ("bias", "r", "rmse", "ubrmse", "slope", "count")
 """The columns of the paper's Table 4, in its order."""
 
-
 Sums = NDArray[np.float64]
 
 

@@ -23,14 +23,8 @@ from scipy import stats
 from tssmnet.errors import TssmnetError
 
 Float = NDArray[np.float64]
-
-
 Interval = tuple[float, float]
-
-
 LEVEL = 0.95
-
-
 SUMMARY = ("pooled", "mean", "median", "q25", "q75")
 
 

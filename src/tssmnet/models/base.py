@@ -16,11 +16,7 @@ from tssmnet.errors import TssmnetError, require_known
 from tssmnet.features.samples import Samples, as_samples
 
 Float = NDArray[np.float32]
-
-
 MODEL_FILE = "model.json"
-
-
 FORMAT = 1
 
 

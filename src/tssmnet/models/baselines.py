@@ -20,8 +20,6 @@ from tssmnet.models.base import Float, Model
 from tssmnet.models.holdout import held_out
 
 YEAR = 365.25
-
-
 BINS = 366
 
 

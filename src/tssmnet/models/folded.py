@@ -18,7 +18,6 @@ from tssmnet.features.samples import Samples
 
 Float = NDArray[np.float32]
 
-
 BATCH = {"cpu": 4096, "cuda": 262_144}
 """Samples at a time on each kind of device."""
 

@@ -16,7 +16,6 @@ from tssmnet.progress import bar
 MOST = 2
 """Fits side by side at most; each takes memory for its own table of samples."""
 
-
 FEWEST = 20_000
 """Samples of the largest fit from which processes of their own are worth their start."""
 

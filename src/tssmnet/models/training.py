@@ -30,11 +30,7 @@ from tssmnet.models.base import Float, Model, check_same_features, write_atomica
 from tssmnet.models.holdout import held_out
 
 CHECKPOINT = "checkpoint.safetensors"
-
-
 WEIGHTS = "weights.safetensors"
-
-
 PREDICT_ROWS = 32_768
 
 

@@ -15,7 +15,6 @@ from tssmnet.models.holdout import held_out
 
 CHUNK = 200_000
 
-
 # compiled numeric arrays of scikit-learn that skops does not list by itself; building them runs no code of the file
 TRUSTED = ("sklearn.tree._tree.Tree",)
 

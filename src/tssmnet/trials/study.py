@@ -46,38 +46,29 @@ PARTS = {
 }
 """What an evaluation consists of; each part has a result file of its own."""
 
-
 RESULTS = {
     "paper": ROOT / "results" / "conus-evaluation.json",
     "filler": ROOT / "results" / "conus-filler.json",
 }
 
-
 SPLIT = "2016-04-01"
 """First day of the second year of the real record: ``ahead`` trains before it and scores from it on."""
-
 
 SCORES = ("rmse", "ubrmse", "r", "r2", "r2_within", "bias", "n")
 """What each run is scored by; `SCORES_NOTE` says over what."""
 
-
 GAPS = GAP_KINDS | {"few": "whole pixels but ten days"}
 """Kinds of gaps here: the four, and hidden pixels of which `OWN_DAYS` observations are left."""
 
-
 OWN_DAYS = 10
-
 
 DISTANCES = {"1": 1.5, "2 to 3": 3.5, "4 to 7": 7.5, "8 to 15": 15.5, "more than 15": 1e6, "none": np.inf}
 """Classes of the distance to the pixel's nearest remaining observation, and their upper ends, days."""
 
-
 SEASONS = {"winter": (12, 1, 2), "spring": (3, 4, 5), "summer": (6, 7, 8), "autumn": (9, 10, 11)}
-
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Shares of errors at which the stated standard deviations are checked."""
-
 
 SCORES_NOTE = (
     "m3 m-3. RMSE, bias and R2 are pooled over the hidden pixel-days; ubRMSE: each pixel's own means over its hidden "
@@ -86,22 +77,13 @@ SCORES_NOTE = (
     "fall back on means."
 )
 
-
 PROTOCOL = 2
 """Raised whenever `do_run` or `scores_of` changes what comes out; part of the key of each run."""
 
-
 ALL = tuple(GAP_KINDS)
-
-
 SEEDS = (0, 1, 2)
-
-
 PIXEL_SEEDS = (0, 1, 2, 3, 4)  # hidden pixels differ most from mask to mask
-
-
 OWN = "own"
-
 
 # (models, feature set, kinds of gaps): the paper's set, the set with memory, and the sets others have figures for.
 PLAN: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
@@ -114,7 +96,6 @@ PLAN: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
     (("xgboost",), "base", ("random", "blocks")),
     (("xgboost",), "lag", ("ahead", "random", "blocks")),
 )
-
 
 # What the filler is set beside: every run meets the filler's masks.
 BESIDE: tuple[tuple[str, str], ...] = (
@@ -166,7 +147,6 @@ PEERS_SOURCE = (
     "random and blocks, nothing tuned on the scored days; differences under 0.0005 are noise. The published LSTMs are "
     "scored from their own prediction files."
 )
-
 
 PEERS: tuple[Peer, ...] = (
     Peer("climatology", "base", "ahead", 0.0603, 0.0535),

@@ -12,26 +12,15 @@ from tssmnet.errors import TssmnetError
 
 Array = NDArray[np.float64]
 
-
 # EASE-Grid 2.0 M09, the geobox of SPL3SMP_E: EPSG:6933, 1624 x 3856 cells; M36 joins 4 x 4 of them.
 CRS = "EPSG:6933"
-
-
 CELL_9KM = 9008.055210146
-
-
 ORIGIN = (-17367530.4451615, 7314540.8306386)
-
-
 CHINA_BOX = (73.4, 18.1, 135.1, 53.6)  # west, south, east, north
-
-
 KM_PER_DEGREE = 111.2
-
 
 # One local scale for the whole map keeps hand-made shapes simple; exact at 35 degrees north.
 COS_35 = float(np.cos(np.deg2rad(35.0)))
-
 
 # Schematic outlines drawn by hand for a synthetic world; they make no statement about borders. (lon, lat)
 MAINLAND = (
@@ -49,13 +38,8 @@ MAINLAND = (
     (116.7, 49.8), (119.3, 50.3), (120.1, 52.6),
 )  # fmt: skip
 
-
 TAIWAN = ((120.1, 23.0), (121.0, 25.1), (122.0, 25.0), (120.9, 21.9))
-
-
 HAINAN = ((108.7, 19.3), (110.4, 20.1), (111.0, 19.6), (109.6, 18.2))
-
-
 OUTLINE = (MAINLAND, TAIWAN, HAINAN)
 
 

@@ -17,7 +17,6 @@ from tssmnet.twin.waves import make_waves
 
 Array = NDArray[np.float64]
 
-
 # Level areas: name -> (height m, edge width km, ring). Later ones overlay earlier ones, so basins cut into plateaus.
 AREAS: dict[str, tuple[float, float, tuple[tuple[float, float], ...]]] = {
     "western lowlands": (900, 120, ((73, 36), (73, 47), (86, 50), (98, 43.5), (98, 39), (90, 36))),
@@ -57,7 +56,6 @@ AREAS: dict[str, tuple[float, float, tuple[tuple[float, float], ...]]] = {
     "Middle Yangtze": (40, 55, ((111.8, 29), (112, 30.6), (114.5, 30.8), (116.5, 29.5), (115.5, 28.3))),
 }  # fmt: skip
 
-
 # Ranges: name -> (crest m, half width km, line).
 RANGES: dict[str, tuple[float, float, tuple[tuple[float, float], ...]]] = {
     "Tian Shan": (3600, 75, ((75, 41), (80, 42.1), (85, 43.3), (89, 43.6), (94, 43.2))),
@@ -81,7 +79,6 @@ RANGES: dict[str, tuple[float, float, tuple[tuple[float, float], ...]]] = {
     "Taiwan": (2400, 30, ((120.8, 22.7), (121.4, 24.6))),
     "Wuzhi": (800, 35, ((109.6, 18.9),)),
 }
-
 
 # Anchors: lon, lat, precipitation mm a-1, concentration and peak day of the wet season (von Mises), sand %, clay %,
 # organic carbon g kg-1. Rough normals of the region around, smoothed by a kernel.
@@ -116,9 +113,7 @@ ANCHORS = np.array([
     (82.0, 35.5, 60, 1.5, 205, 72, 8, 4),
 ])  # fmt: skip
 
-
 ANCHOR_COLUMNS = ("precipitation", "concentration", "peak", "sand", "clay", "organic_carbon")
-
 
 # Lakes: name -> (lon, lat, radius km).
 LAKES = {
@@ -126,7 +121,6 @@ LAKES = {
     "Hulun": (117.4, 48.95, 26), "Nam": (90.6, 30.7, 25), "Siling": (89.0, 31.8, 26), "Bosten": (87.0, 42.0, 17),
     "Hongze": (118.6, 33.3, 22), "Khanka": (132.4, 45.1, 30), "Tangra": (86.6, 31.1, 16), "Zhari": (85.6, 30.9, 18),
 }  # fmt: skip
-
 
 # MODIS land cover, IGBP legend.
 IGBP = {
@@ -136,7 +130,6 @@ IGBP = {
     15: "snow and ice", 16: "barren", 17: "water",
 }  # fmt: skip
 
-
 # Largest green cover fraction a class can reach, and its evergreen share.
 COVER = {
     1: (0.85, 0.80), 2: (0.92, 0.85), 3: (0.80, 0.20), 4: (0.88, 0.15), 5: (0.88, 0.40), 6: (0.55, 0.20),
@@ -144,12 +137,10 @@ COVER = {
     13: (0.35, 0.15), 14: (0.78, 0.20), 15: (0.02, 0.0), 16: (0.06, 0.0), 17: (0.05, 0.0),
 }  # fmt: skip
 
-
 TEXTURE = (
     "sand", "loamy sand", "sandy loam", "loam", "silt loam", "silt", "sandy clay loam", "clay loam", "silty clay loam",
     "sandy clay", "silty clay", "clay",
 )  # fmt: skip
-
 
 SOIL = ("Arenosols", "Calcisols", "Kastanozems", "Chernozems", "Luvisols", "Acrisols", "Cambisols", "Leptosols",
         "Cryosols", "Gleysols")  # fmt: skip

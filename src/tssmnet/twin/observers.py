@@ -15,32 +15,16 @@ from tssmnet.twin.water import Hydraulics
 from tssmnet.twin.waves import make_waves
 
 Array = NDArray[np.float64]
-
-
 Bool = NDArray[np.bool_]
-
 
 # Why a cell has no value on a day, strongest first; the index is the CF flag value.
 GAP_CAUSES = ("observed", "orbit", "frost", "snow", "vegetation", "water")
-
-
 STATION_FLAGS = ("G", "D01", "D06", "M")  # good; soil below 0 deg C; spike; missing (after the ISMN's letters)
-
-
 DENSE_VEGETATION = 5.0  # kg m-2 of vegetation water, above which SMAP does not recommend its retrievals
-
-
 OPEN_WATER = 0.10  # fraction
-
-
 SNOW_MM = 4.0
-
-
 SMALLEST_SSM = 0.02  # the floor of SMAP's retrievals
-
-
 CCI_DEGREES = 0.25
-
 
 # Largest vegetation water content (kg m-2) by IGBP class; woody plants keep half of it the year round.
 VEGETATION_WATER = {
@@ -48,10 +32,7 @@ VEGETATION_WATER = {
     15: 0.0, 16: 0.1, 17: 0.5,
 }  # fmt: skip
 
-
 WET_BIAS = 0.012  # m3 m-3 per kg m-2 of vegetation water: forests look wetter than they are
-
-
 WOODY = (1, 2, 3, 4, 5, 8)
 
 

@@ -6,36 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-
-
 Bool = NDArray[np.bool_]
-
-
 REPEAT_DAYS, REVOLUTIONS = 8, 117
-
-
 INCLINATION = 98.12  # degrees
-
-
 ASCENDING_HOUR = 18.0  # local solar time at the ascending node: 6 pm up, 6 am down
-
 
 # The swath is 1000 km of footprint centres; footprints of 40 km reach 20 km further on each side.
 HALF_SWATH_KM = 520.0
-
-
 EARTH_KM = 6371.0
-
 
 # First ascending node after midnight UTC of the epoch, in revolutions. Swath, epoch and phase were set by a genuine
 # SPL3SMP granule (96.8 % of its morning and 98.2 % of its evening cells between 50 S and 55 N agree) and by ten
 # years of overpass dates over Hawaii, which tell the day in the cycle.
 EPOCH = np.datetime64("2015-04-02")
-
-
 PHASE = 0.05
-
-
 OVERPASSES = ("am", "pm")
 
 

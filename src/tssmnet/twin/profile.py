@@ -18,7 +18,6 @@ from tssmnet.twin.world import VARIABLES
 PARTS = tuple(field.name for field in fields(Twin))
 """What there is of the twin: cube, truth, observations, stations, esa_cci."""
 
-
 CHUNK_DAYS = 122
 """Days in a stored chunk: maps and series are both read often, and a chunk of all pixels stays below 4 MB."""
 

@@ -16,13 +16,8 @@ from tssmnet.twin.orbits import cycle_day
 from tssmnet.twin.weather import Weather, day_of_year, potential_evaporation
 
 Values = dict[str, NDArray[Any]]
-
-
 NIGHT_DEMAND = 0.08  # share of a day's potential evaporation between 6 pm and 6 am
-
-
 COMPOSITE_DAYS = 16
-
 
 # Days since 1970 seed the daily draws, so a date has the same noise whatever the record's length.
 UNIX = np.datetime64("1970-01-01")

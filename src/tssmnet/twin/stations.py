@@ -52,7 +52,6 @@ LISTED = (
      "SQ19 32.6253 80.0014;SQ20 32.6842 79.9186;SQ21 32.7472 79.7969"),
 )  # fmt: skip
 
-
 # SONTE-China: ten stations within some hundred metres at each site. site, lat, lon, first, last, land cover,
 # approximate.
 SONTE = (

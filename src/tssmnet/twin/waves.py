@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 # A periodic box larger than the map, so that no field meets its own copy.
 BOX = (9.2e6, 6.2e6)
-
-
 Complex = NDArray[np.complex64]
 
 

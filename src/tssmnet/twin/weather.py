@@ -15,19 +15,11 @@ from tssmnet.twin.waves import Waves, make_waves
 
 Array = NDArray[np.float64]
 
-
 # Mean annual sea-level temperature (deg C) and half annual range (K) by latitude, rough normals of eastern China.
 LATITUDE = (18.0, 23.0, 31.0, 36.0, 40.0, 45.8, 53.0)
-
-
 MEAN_C = (25.5, 22.2, 16.8, 14.3, 12.3, 5.0, -3.0)
-
-
 HALF_RANGE = (5.0, 7.5, 11.8, 13.8, 15.5, 20.5, 23.5)
-
-
 LAPSE_K_PER_M = 0.0042  # smaller than in free air: a plateau is heated from below
-
 
 # Fields: name -> (peak wavelength km, shortest km, correlation from day to day, wind m a day east, north).
 FIELDS = {
@@ -37,10 +29,7 @@ FIELDS = {
     "season": (2600.0, 900.0, 0.975, 0.0, 0.0),
 }
 
-
 RAIN_SHAPE = 1.35  # power of the exponential law of daily amounts: heavier tail than exponential
-
-
 FROM_C_TO_K = 273.15
 
 

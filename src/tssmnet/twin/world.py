@@ -18,13 +18,8 @@ from tssmnet.twin.grid import CRS, Grid, make_grid
 from tssmnet.twin.simulate import COMPOSITE_DAYS, Run, blocks
 
 SYNTHETIC = "synthetic twin"
-
-
 NOTE = "Made by a simulation with known truth; no value here was measured anywhere."
-
-
 LAYOUTS = ("grid", "pixel")
-
 
 # name -> (long name, units, CF standard name or None). Every variable of every dataset of the twin is here.
 VARIABLES: dict[str, tuple[str, str, str | None]] = {
@@ -77,7 +72,6 @@ VARIABLES: dict[str, tuple[str, str, str | None]] = {
     "sm_uncertainty": ("stated uncertainty of sm", "m3 m-3", None),
 }
 
-
 CLASSES: dict[str, dict[int, str]] = {
     "landcover": land.IGBP,
     "soil_class": dict(enumerate(land.SOIL)),
@@ -87,20 +81,15 @@ CLASSES: dict[str, dict[int, str]] = {
     "soil_moisture_flag": dict(enumerate(observers.STATION_FLAGS)),
 }
 
-
 OUTSIDE = -1  # classes outside the land
-
 
 STATIC = ("landcover", "soil_class", "texture", "clay", "sand", "bulk_density", "organic_carbon", "dem", "slope",
           "aspect_sin", "aspect_cos")  # fmt: skip
 
-
 SOIL_LIMITS = ("residual", "wilting", "field_capacity", "saturation")
-
 
 TRUTH = ("ssm_true", "ssm_true_pm", "deep_moisture", "frozen", "snow_water", "green", "lst_true", "precipitation",
          "air_temperature", "radiation", "cloud_cover")  # fmt: skip
-
 
 SEEN = (
     "ssm_am",
@@ -113,20 +102,12 @@ SEEN = (
     "radiation",
 )
 
-
 COMPOSITES = ("ndvi_composite", "evi_composite")
-
-
 MODIS_AND_FORCING = ("lst_clear", "air_temperature", "radiation")
-
 
 # Values of one variable that are processed together: bounds the memory of the intermediate arrays.
 SERIES_VALUES = 500_000
-
-
 PREDICTORS = ("lst", "ndvi", "evi", "tvdi")
-
-
 FORCING = ("precipitation", "air_temperature")
 
 

@@ -51,50 +51,31 @@ from tssmnet.errors import require_known
 RECIPE = 1
 """Raised when the same granules shall give another cube: every chunk is then made again."""
 
-
 MARGIN = {"lst": 32, "vegetation": 96}
 """Days before and after a chunk whose granules it may use: 8 e-foldings of a residual, 6 composites."""
 
-
 MEMORY_DAYS = 4.0
-
-
 HARMONICS = 2
-
-
 COMPOSITE_DAYS = 16
-
 
 SG_WINDOW, SG_ORDER = 7, 2
 """Savitzky-Golay: composites in the window, order of the polynomial."""
 
-
 TVDI_DEGREES = 8.0
 """Cells of one square of this size share the edges of the triangle, as in the twin."""
 
-
 SPACE_CHUNK = 128
-
 
 WATER = 17
 """Of the IGBP classes."""
 
-
 OUTSIDE = -1
 """Class of a cell without one: sea, or nothing in the source."""
 
-
 WORK = "china-work"
-
-
 CUBE = "china-cube.zarr"
-
-
 DATES = ("time", "y", "x")
-
-
 Files = Mapping[np.datetime64, Sequence[Path]]
-
 
 SOILS = {
     "openlandmap-clay": ("clay", "clay"),
@@ -106,12 +87,8 @@ SOILS = {
 }
 """Data set to the name in the cube and the layer of `rasters.SOIL`."""
 
-
 STATIONS = ("ismn-naqu", "ismn-maqu-full", "ismn-ngari", "ismn-smn-sdr", "ismn-ctp-smtmn", "sonte-china")
-
-
 TERRAIN = {"elevation": "dem", "slope": "slope", "aspect_sin": "aspect_sin", "aspect_cos": "aspect_cos"}
-
 
 PREDICTORS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "lst": (

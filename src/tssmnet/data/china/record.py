@@ -24,22 +24,11 @@ import xarray as xr
 from tssmnet.data.readers.faults import SourceError
 
 Path_ = str | PathLike[str]
-
-
 Files = tuple[Path, ...]
-
-
 Read = Callable[[Any], xr.Dataset]
-
-
 Day = np.datetime64
-
-
 Made = tuple[Mapping[str, Any], dict[str, str]]
-
-
 Make = Callable[[], Made]
-
 
 REFUSED = "refused"
 """Attribute in which a reader of several files names those it left out: file name to reason."""

@@ -18,21 +18,11 @@ from tssmnet.data.readers.grids import CHINA, Bounds, on_geobox
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-
 FLAG_FILL = 127
-
-
 LAYERS = ("sm", "sm_uncertainty", "flag", "nobs")
-
-
 REFUSED = 1 | 2 | 4 | 8 | 16
-
-
 CELL = 0.25
-
-
 Path_ = str | PathLike[str]
-
 
 _SSM = {
     "standard_name": "volume_fraction_of_condensed_water_in_soil",
@@ -40,7 +30,6 @@ _SSM = {
     "units": "m3 m-3",
     "valid_range": [0.0, 1.0],
 }
-
 
 _STD = {"long_name": "standard deviation of the error of surface soil moisture", "units": "m3 m-3"}
 

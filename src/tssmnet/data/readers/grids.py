@@ -20,34 +20,23 @@ from tssmnet.errors import require_known
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-
 EASE_CRS = "EPSG:6933"
-
 
 EASE_ORIGIN = (-17367530.4451615, 7314540.8306386)
 """Outer corner of the north-west cell, metres."""
 
-
 EASE_CELL = {9: 9008.055210146, 36: 4 * 9008.055210146}
-
-
 EASE_SHAPE = {9: (1624, 3856), 36: (406, 964)}
-
 
 CHINA = (73.4, 18.1, 135.1, 53.6)
 """West, south, east, north of the window of China, degrees."""
 
-
 SINUSOIDAL = "+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m +no_defs"
-
 
 SINUSOIDAL_TILE = 1111950.5196666666
 """Edge of a MODIS tile, metres: 10 degrees on the sphere of 6371007.181 m."""
 
-
 RESAMPLING = {"average": "average", "majority": "mode", "nearest": "nearest"}
-
-
 Bounds = tuple[float, float, float, float]
 
 

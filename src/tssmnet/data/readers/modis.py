@@ -26,10 +26,7 @@ from tssmnet.errors import require_known
 VERSIONS = ("6", "61")
 """Collections whose layout is read here; 6.1 is the current one."""
 
-
 Path_ = str | PathLike[str]
-
-
 Good = Callable[[NDArray[Any]], NDArray[np.bool_]]
 
 

@@ -24,12 +24,8 @@ from tssmnet.errors import require_known
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-
 Path_ = str | PathLike[str]
-
-
 Fields = dict[str, NDArray[np.float32]]
-
 
 TERRAIN: dict[str, dict[str, Any]] = {
     "elevation": {"standard_name": "surface_altitude", "long_name": "elevation", "units": "m"},
@@ -38,14 +34,11 @@ TERRAIN: dict[str, dict[str, Any]] = {
     "aspect_cos": {"long_name": "mean cosine of the aspect (north positive)", "units": "1"},
 }
 
-
 BLOCK = 2048
 """Edge of the blocks in which a raster is read, pixels."""
 
-
 METRES_PER_DEGREE = 111_319.490793
 """Of latitude, and of longitude at the equator, on a sphere of 6378137 m."""
-
 
 USDA_TEXTURE = (
     "clay silty_clay sandy_clay clay_loam silty_clay_loam sandy_clay_loam "

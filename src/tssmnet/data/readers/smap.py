@@ -37,32 +37,17 @@ from tssmnet.data.readers.grids import (
 from tssmnet.errors import require_known
 
 FILL = -9999.0
-
-
 FLAG_FILL = SMAP_FLAG_FILL
-
 
 VALID = (0.02, 0.5)
 """Range the retrieval is clipped to; both ends occur."""
 
-
 QUALITIES = ("recommended", "retrieved")
-
-
 MERGES = ("mean", "am_first", "am", "pm")
-
-
 OVERPASSES = ("am", "pm")
-
-
 GROUP = "Soil_Moisture_Retrieval_Data_"
-
-
 Float = NDArray[np.float32]
-
-
 Path_ = str | PathLike[str]
-
 
 _ATTRS = {
     "standard_name": "volume_fraction_of_condensed_water_in_soil",
