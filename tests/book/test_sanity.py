@@ -65,7 +65,7 @@ def test_gap_lengths_count_the_days_between_observations():
 def test_coverage_splits_by_season_and_frost():
     ssm = np.array([[0.2], [np.nan], [0.2], [np.nan]])
     found = sanity.coverage(ssm, np.array([1, 1, 7, 7]), np.array([[280.0], [260], [280], [280]]))
-    assert found["coverage_DJF"] == 0.5
+    assert found["coverage_winter"] == 0.5
     assert found["coverage_below_freezing"] == 0.0
     assert found["coverage_above_freezing"] == pytest.approx(2 / 3)
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from tssmnet.cube import is_rain
 from tssmnet.errors import TssmnetError
 from tssmnet.features.build import (
     FEATURE_SETS,
@@ -14,7 +15,6 @@ from tssmnet.features.build import (
     antecedent_index,
     build_features,
     dry_days,
-    is_rain,
     memory_features,
     memory_names,
     screen_descriptors,

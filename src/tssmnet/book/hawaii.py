@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from tssmnet.data.hawaii import hawaii_cube
+from tssmnet.earth import nearest
 
 
 def fill_hawaii(
@@ -42,5 +43,4 @@ def fill_hawaii(
 
 def station_cell(cube: xr.Dataset, lat: float, lon: float) -> int:
     """Number of the cell whose centre is nearest to a place."""
-    north, east = cube.lat.values - lat, (cube.lon.values - lon) * np.cos(np.deg2rad(lat))
-    return int(np.hypot(north, east).argmin())
+    return int(nearest(cube.lat, cube.lon, lat, lon)[0])

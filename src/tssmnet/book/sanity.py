@@ -15,14 +15,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tssmnet.cube import to_pixels
+from tssmnet.earth import FREEZING_K, SEASONS
 from tssmnet.errors import TssmnetError
 
 Float = NDArray[np.floating]
 QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
 LAGS = (1, 2, 3, 5, 8, 10)
 GAP_BINS = ((1, 1), (2, 2), (3, 7), (8, 30), (31, 10_000))
-SEASONS = {"DJF": (12, 1, 2), "MAM": (3, 4, 5), "JJA": (6, 7, 8), "SON": (9, 10, 11)}
-FREEZING_K = 273.15
 
 
 class Tolerance(NamedTuple):

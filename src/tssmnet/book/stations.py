@@ -10,6 +10,8 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from tssmnet.earth import nearest
+
 
 def errors_of_means(
     values: xr.DataArray,
@@ -86,9 +88,8 @@ def on_cells(field: xr.DataArray, like: xr.DataArray | xr.Dataset, degrees: floa
     away, owner = cKDTree(to).query(have, p=np.inf)
     inside = np.flatnonzero(away <= degrees / 2)
     empty = np.setdiff1d(np.arange(len(to)), owner[inside])
-    narrow = np.array([1.0, np.cos(np.deg2rad(have[:, 0].mean()))])
-    nearest = cKDTree(have * narrow).query(to[empty] * narrow)[1] if empty.size else np.array([], int)
-    rows, columns = np.concatenate([owner[inside], empty]), np.concatenate([inside, nearest])
+    closest = nearest(have[:, 0], have[:, 1], to[empty, 0], to[empty, 1])[0]
+    rows, columns = np.concatenate([owner[inside], empty]), np.concatenate([inside, closest])
     weights = csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=(len(to), len(have)))
     values = field.transpose("time", "pixel").values.astype(np.float32)
     known = np.isfinite(values)

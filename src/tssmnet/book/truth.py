@@ -24,7 +24,6 @@ from tssmnet.trials.trial import fit_trial
 Labels = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 OBSERVED, ORBIT, COLD_ORBIT = "observed", "orbit", "orbit, frozen or snow"
-SEASONS = ("DJF", "MAM", "JJA", "SON")
 
 LENGTHS: Mapping[str, int] = {"1 day": 1, "2 days": 2, "3 to 7": 7, "8 to 30": 30, "31 to 90": 90, "over 90": 10**9}
 """Classes of gap length, each by its longest in days."""
@@ -60,7 +59,7 @@ def length_labels(lengths: NDArray[np.int64]) -> Labels:
 
 
 def season_labels(time: ArrayLike, pixels: int) -> Labels:
-    """Index into `SEASONS` of each day, shape (time, pixels)."""
+    """Index into `tssmnet.earth.SEASONS` of each day, shape (time, pixels)."""
     month = pd.DatetimeIndex(np.asarray(time)).month.to_numpy()
     return np.broadcast_to((month[:, None] % 12) // 3, (len(month), pixels))
 

@@ -9,6 +9,7 @@ from tssmnet.data import registry
 from tssmnet.data.readers.esa_cci import read_gapfilled_series
 from tssmnet.data.readers.ismn import MIN_HOURS, read_sensor
 from tssmnet.data.readers.smap import read_series
+from tssmnet.earth import nearest
 
 HAWAII_STATION = "SCAN_SCAN_SilverSword_sm_0.050800_0.050800_Hydraprobe-Analog-D_19500101_20250617.stm"
 
@@ -59,10 +60,8 @@ def hawaii(quality: str = "retrieved", min_hours: int = MIN_HOURS) -> xr.Dataset
 
 def _nearest(series: xr.Dataset, lat: float, lon: float) -> tuple[xr.Dataset, float]:
     """The nearest pixel, and how far its centre is, km."""
-    north = np.deg2rad(series.lat.values - lat) * 6371
-    east = np.deg2rad(series.lon.values - lon) * 6371 * np.cos(np.deg2rad(lat))
-    distance = np.hypot(north, east)
-    return series.isel(pixel=int(distance.argmin())), round(float(distance.min()), 2)
+    index, km = nearest(series.lat, series.lon, lat, lon)
+    return series.isel(pixel=int(index)), round(float(km), 2)
 
 
 def hawaii_cube(quality: str = "retrieved", predictor: bool = True) -> xr.Dataset:

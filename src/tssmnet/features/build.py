@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from tssmnet.cube import dynamic_names, is_categorical, static_names, to_pixels
+from tssmnet.cube import dynamic_names, is_categorical, is_rain, static_names, to_pixels
 from tssmnet.errors import TssmnetError, require_known
 from tssmnet.features.descriptors import NAMES, describe_series
 from tssmnet.features.samples import Features
@@ -50,9 +50,6 @@ FEATURE_SETS: dict[str, dict[str, Any]] = {
 """Name to the options of `build_features`: the sets that the evaluation compares."""
 
 _MM_PER_DAY = {"kg m-2 s-1": 86400.0, "mm s-1": 86400.0, "m d-1": 1000.0, "m": 1000.0, "mm h-1": 24.0, "mm/h": 24.0}
-_RAIN_UNITS = {"mm d-1", "mm day-1", "mm/d", "mm/day", "kg m-2 d-1", "kg m-2 day-1", "kg m-2"}
-_RAIN_WORDS = ("precip", "rain")
-_NOT_RAIN = ("evap", "transpir", "runoff", "snow", "melt")
 
 
 def build_features(
@@ -285,17 +282,6 @@ def _lagged(values: NDArray[Any], days: int) -> Float:
     out = np.full(values.shape, np.nan, np.float32)
     out[days:] = values[: max(len(values) - days, 0)]
     return out
-
-
-def is_rain(variable: xr.DataArray) -> bool:
-    """Whether a predictor is precipitation: by CF ``standard_name``, else by its name, else by its unit."""
-    standard = str(variable.attrs.get("standard_name", ""))
-    if standard:
-        return any(word in standard for word in ("precipitation", "rainfall"))
-    words = f"{variable.name} {variable.attrs.get('long_name', '')}".lower()
-    if any(word in words for word in _NOT_RAIN):
-        return False
-    return any(word in words for word in _RAIN_WORDS) or str(variable.attrs.get("units", "")) in _RAIN_UNITS
 
 
 def wet_day(variable: xr.DataArray) -> float:

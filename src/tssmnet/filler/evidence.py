@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 from scipy.spatial import cKDTree
 
-from tssmnet.cube import dynamic_names
+from tssmnet.cube import roles
+from tssmnet.earth import FREEZING_K, arc_km, on_sphere
 
 Float = NDArray[np.float32]
 
@@ -41,9 +42,6 @@ NEIGHBOURS = 24
 
 FEW = 30
 """Own observations below which a pixel's statistics are not trusted and a forward model blind to it stands in."""
-
-
-EARTH_RADIUS_KM = 6371.0
 
 
 SEGMENT_DAYS, MARGIN_DAYS = 365, 60
@@ -99,12 +97,6 @@ class Neighbourhood:
     spacing: float
 
 
-def on_sphere(lat: NDArray[np.float64], lon: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Places in degrees as points of the unit sphere, shape (pixel, 3)."""
-    phi, lam = np.radians(lat), np.radians(lon)
-    return np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=1)
-
-
 def neighbourhood(lat: NDArray[np.float64], lon: NDArray[np.float64], spacing: float | None = None) -> Neighbourhood:
     """Neighbours by great-circle distance; the ranges are one and three typical spacings of the pixels.
 
@@ -121,7 +113,7 @@ def neighbourhood(lat: NDArray[np.float64], lon: NDArray[np.float64], spacing: f
         empty = sparse.csr_matrix((len(lat), len(lat)), dtype=np.float32)
         return Neighbourhood(empty, empty, np.empty((len(lat), 0), np.int64), np.empty((len(lat), 0)), spacing or 1.0)
     chord, index = cKDTree(place).query(place, k + 1)
-    km = 2 * EARTH_RADIUS_KM * np.arcsin(np.clip(chord[:, 1:] / 2, 0, 1))
+    km = arc_km(chord[:, 1:])
     spacing = max(float(np.median(km[:, 0])), 1.0) if spacing is None else spacing
     near, far = (_weights(index[:, 1:], km, reach) for reach in (spacing, 3 * spacing))
     return Neighbourhood(near, far, index[:, 1:], km, spacing)
@@ -341,14 +333,10 @@ def distance_in_space(mask: Mask, around: Neighbourhood) -> Float:
     return np.where(mask, 0, out).astype(np.float32)
 
 
-FREEZING_K = 273.15
-
-
 def frozen(pixels: xr.Dataset) -> Mask:
     """Days (time, pixel) below freezing by the first temperature among the predictors; none where there is none."""
-    for name in dynamic_names(pixels):
-        standard, units = (str(pixels[name].attrs.get(k, "")) for k in ("standard_name", "units"))
-        if "temperature" in standard or "temperature" in name.lower() or name.lower() == "lst":
-            threshold = FREEZING_K if units in ("K", "kelvin", "Kelvin") else 0.0
-            return np.asarray(pixels[name].transpose("time", "pixel").values < threshold)
-    return np.zeros(pixels["ssm"].shape, bool)
+    name = roles(pixels).get("temperature")
+    if name is None:
+        return np.zeros(pixels["ssm"].shape, bool)
+    threshold = FREEZING_K if pixels[name].attrs.get("units") in ("K", "kelvin", "Kelvin") else 0.0
+    return np.asarray(pixels[name].transpose("time", "pixel").values < threshold)

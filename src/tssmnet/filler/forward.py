@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from tssmnet.cube import dynamic_names
-from tssmnet.features.build import build_features, is_rain
+from tssmnet.cube import roles
+from tssmnet.features.build import build_features
 from tssmnet.features.descriptors import describe_series
 from tssmnet.features.samples import Features
 from tssmnet.filler.config import FAR_DAYS, FillerConfig, Networks
@@ -84,8 +84,8 @@ def _first(
 
 
 def _rain(pixels: xr.Dataset) -> Float | None:
-    names = [n for n in dynamic_names(pixels) if is_rain(pixels[n])]
-    return pixels[names[0]].transpose("time", "pixel").values.astype(np.float32) if names else None
+    rain = roles(pixels).get("rain")
+    return pixels[rain].transpose("time", "pixel").values.astype(np.float32) if rain else None
 
 
 def _with_climate(features: Features) -> Features:

@@ -39,11 +39,12 @@ from tssmnet.cube import (
     open_cube,
     placing,
     predictable,
+    roles,
     to_pixels,
     write_dataset,
 )
 from tssmnet.errors import TssmnetError
-from tssmnet.features.build import build_features, is_rain, screen_descriptors
+from tssmnet.features.build import build_features, screen_descriptors
 from tssmnet.features.descriptors import NAMES, describe_series
 from tssmnet.features.samples import Features, Samples
 from tssmnet.filler import patches
@@ -530,9 +531,9 @@ def _ready(folder: str, made: int) -> Ready:
 
 def _beside(cube: xr.Dataset, folder: Path) -> xr.Dataset:
     """What the filler must know of the pixels around a block: observations, rain, and what the first pass gave."""
-    rain = [n for n in dynamic_names(cube) if is_rain(cube[n])]
     first = xr.open_zarr(folder / FIRST, consolidated=False, chunks=None)
-    return cube[["ssm", *rain]].assign({n: first[n] for n in patches.FIRST})
+    rain = roles(cube).get("rain")
+    return cube[["ssm", rain] if rain else ["ssm"]].assign({n: first[n] for n in patches.FIRST})
 
 
 def first_block(folder: str, index: int) -> None:

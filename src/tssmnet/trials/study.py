@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from tssmnet.cache import store_folder
 from tssmnet.cube import placing, to_pixels
+from tssmnet.earth import SEASONS
 from tssmnet.errors import require_known
 from tssmnet.features.build import FEATURE_SETS, build_features
 from tssmnet.features.samples import Features
@@ -64,8 +65,6 @@ OWN_DAYS = 10
 
 DISTANCES = {"1": 1.5, "2 to 3": 3.5, "4 to 7": 7.5, "8 to 15": 15.5, "more than 15": 1e6, "none": np.inf}
 """Classes of the distance to the pixel's nearest remaining observation, and their upper ends, days."""
-
-SEASONS = {"winter": (12, 1, 2), "spring": (3, 4, 5), "summer": (6, 7, 8), "autumn": (9, 10, 11)}
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Shares of errors at which the stated standard deviations are checked."""

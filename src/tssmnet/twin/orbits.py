@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from tssmnet.earth import EARTH_KM, on_sphere
+
 Array = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 REPEAT_DAYS, REVOLUTIONS = 8, 117
@@ -13,7 +15,6 @@ ASCENDING_HOUR = 18.0  # local solar time at the ascending node: 6 pm up, 6 am d
 
 # The swath is 1000 km of footprint centres; footprints of 40 km reach 20 km further on each side.
 HALF_SWATH_KM = 520.0
-EARTH_KM = 6371.0
 
 # First ascending node after midnight UTC of the epoch, in revolutions. Swath, epoch and phase were set by a genuine
 # SPL3SMP granule (96.8 % of its morning and 98.2 % of its evening cells between 50 S and 55 N agree) and by ten
@@ -39,7 +40,7 @@ def overpass_masks(lon: Array, lat: Array, phase: float = PHASE) -> dict[str, Bo
     """
     from scipy.spatial import cKDTree
 
-    cells = cKDTree(_unit(lon, lat))
+    cells = cKDTree(on_sphere(lat, lon))
     reach = 2 * np.sin(HALF_SWATH_KM / EARTH_KM / 2)
     masks = {}
     for name, (start, stop) in zip(OVERPASSES, ((90.0, 270.0), (-90.0, 90.0)), strict=True):
@@ -47,7 +48,7 @@ def overpass_masks(lon: Array, lat: Array, phase: float = PHASE) -> dict[str, Bo
         for day, track_lon, track_lat in _tracks(start, stop, phase):
             near = (np.abs(track_lat - lat.mean()) < np.ptp(lat) / 2 + 6) & _near_longitude(track_lon, lon)
             for d in np.unique(day[near]):
-                track = _unit(track_lon[near & (day == d)], track_lat[near & (day == d)])
+                track = on_sphere(track_lat[near & (day == d)], track_lon[near & (day == d)])
                 for hits in cells.query_ball_point(track[::2], reach):
                     seen[d, hits] = True
         masks[name] = seen
@@ -79,8 +80,3 @@ def _tracks(start: float, stop: float, phase: float) -> list[tuple[NDArray[np.in
 def _near_longitude(track: Array, lon: Array) -> Bool:
     away = (track - (lon.min() + lon.max()) / 2 + 180) % 360 - 180
     return np.abs(away) < np.ptp(lon) / 2 + 12
-
-
-def _unit(lon: Array, lat: Array) -> Array:
-    a, b = np.deg2rad(lon), np.deg2rad(lat)
-    return np.stack([np.cos(b) * np.cos(a), np.cos(b) * np.sin(a), np.sin(b)], axis=-1)

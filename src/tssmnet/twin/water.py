@@ -17,7 +17,7 @@ from tssmnet.twin.weather import FROM_C_TO_K
 
 Array = NDArray[np.float64]
 SURFACE_MM, DEEP_MM = 50.0, 550.0
-FREEZING_K = 272.65
+SOIL_FREEZES_K = 272.65
 MELT_MM = 3.0  # degree-day factor, mm d-1 K-1
 EXCHANGE_MM = 3.8  # surface and deep layer at opposite ends exchange this much a day
 LARGEST_EXCHANGE_MM = 2.5  # mm d-1
@@ -105,7 +105,7 @@ def moisture(state: State) -> tuple[Array, Array]:
 
 def frozen(state: State) -> NDArray[np.bool_]:
     """True where the surface layer is frozen."""
-    return state.soil_temperature < FREEZING_K
+    return state.soil_temperature < SOIL_FREEZES_K
 
 
 def water_step(
