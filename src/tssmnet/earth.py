@@ -34,7 +34,7 @@ def nearest(
     --------
     >>> index, km = nearest([0, 10], [0, 10], [9], [9])
     >>> index.tolist(), km.round().tolist()
-    ([1], [157.0])
+    ([1], [156.0])
     """
     chord, index = cKDTree(on_sphere(lat, lon)).query(on_sphere(to_lat, to_lon))
     return index, arc_km(chord)
