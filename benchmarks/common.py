@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,10 +25,8 @@ def write(
     """The result file with its stamp and the versions of `packages`, moved into place whole."""
     from importlib.metadata import version
 
+    from tssmnet.cube import write_atomically
     from tssmnet.provenance import stamp
 
     head = stamp(what, modules, versions={name: version(name) for name in packages}, **about)
-    path.parent.mkdir(exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps({"stamp": head, **result}, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    write_atomically(path, json.dumps({"stamp": head, **result}, indent=1) + "\n")

@@ -419,7 +419,7 @@ PACKAGES = ("numpy", "torch", "xarray", "dask", "zarr", "pandas")
 
 
 AXES = {"days": days, "pixels": pixels, "workers": workers}
-PARTS = {"china": china, **AXES, "filler": filler, "floor": floors, "peer": peer}
+MEASUREMENTS = {"china": china, **AXES, "filler": filler, "floor": floors, "peer": peer}
 ON_DEMAND = {"seven_years": seven_years}
 """An hour more, so only when asked for."""
 
@@ -438,7 +438,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small; prints, and writes nothing unless --out is given")
     parser.add_argument("--out", type=Path, help=f"result file (default: results/{RESULT.name})")
     parser.add_argument("--fill", nargs=5, help=argparse.SUPPRESS)
-    parser.add_argument("--only", nargs="+", choices=[*PARTS, *ON_DEMAND], help="renew these parts of the result file")
+    parser.add_argument(
+        "--only", nargs="+", choices=[*MEASUREMENTS, *ON_DEMAND], help="renew these parts of the result file"
+    )
     given = parser.parse_args()
     if given.fill:
         path, out, count, model, options = given.fill
@@ -446,9 +448,9 @@ def main() -> None:
         return
     out, writes = given.out or RESULT, bool(given.out or not given.quick)
     result = stored(out) if given.only else {"scaling": {}, "measured": {}}
-    for name in given.only or PARTS:
+    for name in given.only or MEASUREMENTS:
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-        made = (PARTS | ON_DEMAND)[name](given.quick)
+        made = (MEASUREMENTS | ON_DEMAND)[name](given.quick)
         (result["scaling"] if name in AXES else result)[name] = made
         result["measured"][name] = {"load_at_start": load, "until": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")}
     result["memory_gb_per_year"] = memory_slope(result["scaling"]["days"])

@@ -55,7 +55,7 @@ def test_variables_stand_in_one_order_whatever_the_folder_says(cube):
     assert next(iter(cube.data_vars)) == "ssm"
 
 
-@pytest.mark.parametrize("part", profiles.PARTS)
+@pytest.mark.parametrize("part", profiles.PROFILE_PARTS)
 def test_the_twin_has_every_part_and_its_labels(part, cube):
     found = profiles.profile_part("twin", part, **TINY)
     assert found.attrs["title"] == "synthetic twin"
@@ -74,7 +74,7 @@ def test_stations_know_the_pixel_they_stand_in(cube):
 
 
 def test_the_parts_in_the_table_are_those_the_twin_gives():
-    assert profiles.profile_parts("twin") == profile.PARTS == tuple(profiles.PARTS)
+    assert profiles.profile_parts("twin") == profile.TWIN_PARTS == tuple(profiles.PROFILE_PARTS)
 
 
 def test_a_part_that_a_profile_lacks_is_one_error_that_names_who_has_it():

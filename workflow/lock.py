@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from tssmnet.cube import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements.lock"
@@ -113,13 +114,6 @@ def environment_text(pins: dict[str, str]) -> str:
     return head + yaml.safe_dump(environment(pins), sort_keys=False)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write `text` so that `path` is never seen half-written."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Write requirements.lock and environment.yml."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -128,8 +122,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if not options.environment:
         old = {} if options.upgrade or not LOCK.exists() else read_lock()
-        write_whole(LOCK, lock_text(resolve(old)))
-    write_whole(ENVIRONMENT, environment_text(read_lock()))
+        write_atomically(LOCK, lock_text(resolve(old)))
+    write_atomically(ENVIRONMENT, environment_text(read_lock()))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from typing import Any
 
 import nbformat
 
+from tssmnet.cube import placing
 from tssmnet.errors import TssmnetError
 from tssmnet.provenance import commit, device
 from workflow import freshness, notebooks, pages
@@ -153,10 +154,8 @@ def stamp_for(page: pages.Page, ingredients: Mapping[str, Any], minutes: float, 
 
 def write_whole(notebook: nbformat.NotebookNode, path: Path) -> None:
     """Write a notebook so that it is never seen half-written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    nbformat.write(notebook, beside)
-    os.replace(beside, path)
+    with placing(path) as part:
+        nbformat.write(notebook, part)
 
 
 def find_page(source: Path, profile: str) -> pages.Page:

@@ -23,15 +23,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from tssmnet.cube import leftovers, open_dataset, placing, write_dataset
 from tssmnet.errors import TssmnetError
-from tssmnet.provenance import PACKAGE, ROOT, content_hash, data_hashes, library_hashes
+from tssmnet.provenance import PACKAGE, checkout, content_hash, data_hashes, library_hashes
 
 
 def store_folder() -> Path:
     """Where entries lie: ``TSSMNET_STORE_DIR``, else ``.store`` in the source checkout, else in the current folder."""
     given = os.environ.get("TSSMNET_STORE_DIR")
-    root = ROOT if (ROOT / "pyproject.toml").is_file() else Path.cwd()
-    return Path(given).expanduser() if given else root / ".store"
+    return Path(given).expanduser() if given else (checkout() or Path.cwd()) / ".store"
 
 
 ENTRY = "entry.json"
@@ -73,12 +73,13 @@ class Store:
         with _only_one(path.with_name(f".{path.name}.lock")):
             if not (path / ENTRY).is_file():
                 shutil.rmtree(path, ignore_errors=True)  # emptied by hand
-                part = path.with_name(f".{path.name}.part")
-                shutil.rmtree(part, ignore_errors=True)  # left by a process that was killed; we hold the lock
-                part.mkdir()
-                write(function(**inputs), part)
-                (part / ENTRY).write_text(json.dumps(about, indent=1), encoding="utf-8")
-                os.replace(part, path)
+                for part in leftovers(path):
+                    shutil.rmtree(part, ignore_errors=True)  # its process was killed: we hold the lock
+                result = function(**inputs)
+                with placing(path) as part:
+                    part.mkdir()
+                    write(result, part)
+                    (part / ENTRY).write_text(json.dumps(about, indent=1), encoding="utf-8")
         return path
 
 
@@ -123,8 +124,6 @@ def _write_json(value: Any, folder: Path) -> None:
 
 
 def _write_dataset(dataset: xr.Dataset, folder: Path) -> None:
-    from tssmnet.cube import write_dataset
-
     write_dataset(dataset, folder / "data.zarr")
 
 
@@ -142,8 +141,6 @@ def cached_dataset(
     function, inputs
         What to compute; see `Store.entry`, which also takes ``data=`` and ``modules=``.
     """
-    from tssmnet.cube import open_dataset
-
     return open_dataset((store or Store()).entry(function, inputs or {}, _write_dataset, **key) / "data.zarr")
 
 

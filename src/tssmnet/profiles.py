@@ -18,7 +18,7 @@ SOURCES: Mapping[str, Mapping[str, str]] = {
 """Profile to its parts, and to the function (``module:function``) that gives each. A function that gives several takes
 ``part``."""
 
-PARTS = {
+PROFILE_PARTS = {
     "cube": "soil moisture with its gaps, and the predictors",
     "truth": "soil moisture as it is, also in the gaps",
     "observations": "what each instrument gave, and why there is none",
@@ -54,7 +54,7 @@ def profile_part(name: str, part: str, **parameters: Any) -> xr.Dataset:
     name
         One of `SOURCES`.
     part
-        One of `PARTS`; `profile_parts` tells which ones a profile has.
+        One of `PROFILE_PARTS`; `profile_parts` tells which ones a profile has.
     **parameters
         Handed to the function that makes it.
 
@@ -65,12 +65,12 @@ def profile_part(name: str, part: str, **parameters: Any) -> xr.Dataset:
     TssmnetError
         If this profile does not have that part.
     """
-    require_known(part, PARTS, "part of a profile")
+    require_known(part, PROFILE_PARTS, "part of a profile")
     found = SOURCES[require_known(name, SOURCES, "profile")]
     if part not in found:
         others = [other for other, parts in SOURCES.items() if part in parts]
         raise TssmnetError(
-            f"profile {name!r} has no part {part!r} ({PARTS[part]}); it has {', '.join(found)}. "
+            f"profile {name!r} has no part {part!r} ({PROFILE_PARTS[part]}); it has {', '.join(found)}. "
             f"Profiles that have it: {', '.join(others) or 'none'}"
         )
     module, _, function = found[part].partition(":")

@@ -31,8 +31,20 @@ from tssmnet.errors import TssmnetError
 PACKAGE = "tssmnet"
 SOURCE = Path(__file__).resolve().parent
 ROOT = SOURCE.parents[1]
+MANIFEST = "data_manifest.yml"
 _STARTED = time.time()
 _TARGET = re.compile(r"([\w.]+):[A-Za-z_]\w*")  # module:name, as registries write it
+
+
+def checkout() -> Path | None:
+    """Root of the source checkout this library runs from, None where it is installed as a package."""
+    return ROOT if (ROOT / MANIFEST).is_file() and (ROOT / "pyproject.toml").is_file() else None
+
+
+def manifest_path() -> Path:
+    """The registry of data sets: that of the checkout, or the one installed with the library."""
+    root = checkout()
+    return root / MANIFEST if root else SOURCE / "data" / MANIFEST
 
 
 def module_file(name: str) -> Path | None:
@@ -159,7 +171,7 @@ def data_hashes() -> dict[str, str]:
     """One short hash per data set of the manifest, made of the sums of its files."""
     import yaml
 
-    manifest = yaml.safe_load((ROOT / "data_manifest.yml").read_text(encoding="utf-8"))
+    manifest = yaml.safe_load(manifest_path().read_text(encoding="utf-8"))
     return {entry["name"]: data_hash(entry) for entry in manifest["datasets"]}
 
 

@@ -69,7 +69,7 @@ def test_runs_that_share_features_stand_together():
 
 
 def test_hidden_pixels_are_never_judged_with_descriptors():
-    assert not [r for p in study.PARTS for r in study.plan_of(p) if r.gap == "pixels" and "desc" in r.features]
+    assert not [r for p in study.STUDY_PARTS for r in study.plan_of(p) if r.gap == "pixels" and "desc" in r.features]
 
 
 def test_strata_sum_up_to_the_whole(bench, results):

@@ -245,9 +245,9 @@ def absent(profile: str, part: str, what: str = "this section has nothing to sho
     >>> absent("conus", "truth", "the true error is not known")
     'Profile `conus` has no truth (soil moisture as it is, also in the gaps): the true error is not known.'
     """
-    from tssmnet.profiles import PARTS
+    from tssmnet.profiles import PROFILE_PARTS
 
-    return f"Profile `{profile}` has no {part.replace('_', ' ')} ({PARTS[part]}): {what}."
+    return f"Profile `{profile}` has no {part.replace('_', ' ')} ({PROFILE_PARTS[part]}): {what}."
 
 
 def data_entry(entry: DataSet) -> str:

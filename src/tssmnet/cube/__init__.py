@@ -14,7 +14,16 @@ from tssmnet.cube.contract import (
     static_names,
     to_pixels,
 )
-from tssmnet.cube.files import check_output, open_cube, open_dataset, placing, write_cube, write_dataset
+from tssmnet.cube.files import (
+    check_output,
+    leftovers,
+    open_cube,
+    open_dataset,
+    placing,
+    write_atomically,
+    write_cube,
+    write_dataset,
+)
 from tssmnet.cube.roles import is_rain, is_temperature, roles
 
 __all__ = [
@@ -29,6 +38,7 @@ __all__ = [
     "is_categorical",
     "is_rain",
     "is_temperature",
+    "leftovers",
     "open_cube",
     "open_dataset",
     "placing",
@@ -38,6 +48,7 @@ __all__ = [
     "space_dims",
     "static_names",
     "to_pixels",
+    "write_atomically",
     "write_cube",
     "write_dataset",
 ]

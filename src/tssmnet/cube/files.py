@@ -93,14 +93,18 @@ def _netcdf_encoding(dataset: xr.Dataset) -> dict[str, dict[str, object]]:
 
 @contextmanager
 def placing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary sibling to write a file or folder at; it takes the name `path` only if the block ends well."""
+    """Give a temporary sibling to write a file or folder at; it takes the name `path` only if the block ends well.
+
+    What a killed process leaves is found by `leftovers`.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:12]}{path.suffix}")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
     try:
         yield temporary
+        _to_disk(temporary)
         if path.is_dir():  # os.replace takes no folder that holds something: move it aside first
-            old = temporary.with_name(temporary.name + ".old")
+            old = temporary.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
             os.replace(path, old)
             os.replace(temporary, path)
             shutil.rmtree(old, ignore_errors=True)
@@ -110,6 +114,24 @@ def placing(path: str | os.PathLike[str]) -> Iterator[Path]:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
         temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Put bytes, or text as UTF-8, at `path` whole or not at all."""
+    with placing(path) as temporary:
+        temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+def leftovers(path: Path) -> list[Path]:
+    """Unfinished files and folders that `placing` at `path` left when its process was killed."""
+    return sorted(path.parent.glob(f".{path.name}.*.part"))
+
+
+def _to_disk(path: Path) -> None:
+    """Have the system write a file, or all files of a folder, to the disk: a name must not outlive its content."""
+    for file in [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]:
+        with open(file, "rb+") as handle:
+            os.fsync(handle.fileno())
 
 
 def check_output(path: str | os.PathLike[str], *inputs: str | os.PathLike[str]) -> None:

@@ -22,8 +22,8 @@ import yaml
 
 from tssmnet.data.download import DamagedFileError, DownloadError, HostUnreachableError, download, one_at_a_time, sha256
 from tssmnet.errors import TssmnetError, require_known
+from tssmnet.provenance import checkout, manifest_path
 
-MANIFEST = "data_manifest.yml"
 PROFILES = ("twin", "conus", "china", "cases")
 
 INVENTORY = ".inventory.json"
@@ -144,18 +144,6 @@ def services() -> dict[str, str]:
     """Address of each service that the registry names."""
     place = manifest_path()
     return dict(_read_manifest(place, place.stat().st_mtime_ns)[1])
-
-
-def manifest_path() -> Path:
-    """Where the registry is read from."""
-    root = checkout()
-    return root / MANIFEST if root else Path(__file__).with_name(MANIFEST)
-
-
-def checkout() -> Path | None:
-    """Root of the source checkout this library runs from, None where it is installed as a package."""
-    root = Path(__file__).resolve().parents[3]
-    return root if (root / MANIFEST).is_file() and (root / "pyproject.toml").is_file() else None
 
 
 @lru_cache(maxsize=8)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from abc import ABC, abstractmethod
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tssmnet.cube import write_atomically
 from tssmnet.errors import TssmnetError, require_known
 from tssmnet.features.samples import Samples, as_samples
 
@@ -24,14 +24,6 @@ def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file."""
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Put `content` at `path` whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
 
 
 def make_config(config: type[Any], params: dict[str, Any], owner: str) -> Any:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from tssmnet.cube import write_atomically
 from tssmnet.errors import TssmnetError
 from tssmnet.features.samples import Samples
-from tssmnet.models.base import Float, Model, check_same_features, write_atomically
+from tssmnet.models.base import Float, Model, check_same_features
 from tssmnet.models.holdout import held_out
 
 CHUNK = 200_000

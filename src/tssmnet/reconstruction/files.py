@@ -41,6 +41,7 @@ from tssmnet.cube import (
     predictable,
     roles,
     to_pixels,
+    write_atomically,
     write_dataset,
 )
 from tssmnet.errors import TssmnetError
@@ -49,7 +50,6 @@ from tssmnet.features.descriptors import NAMES, describe_series
 from tssmnet.features.samples import Features, Samples
 from tssmnet.filler import patches
 from tssmnet.models import MODELS, load_model
-from tssmnet.models.base import write_atomically
 from tssmnet.progress import bar, quiet
 from tssmnet.reconstruction.blocks import (
     BLOCK_BYTES,

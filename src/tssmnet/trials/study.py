@@ -30,7 +30,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tssmnet.cache import store_folder
-from tssmnet.cube import placing, to_pixels
+from tssmnet.cube import to_pixels, write_atomically
 from tssmnet.earth import SEASONS
 from tssmnet.errors import require_known
 from tssmnet.features.build import FEATURE_SETS, build_features
@@ -41,7 +41,7 @@ from tssmnet.metrics.scores import score
 from tssmnet.models import MODELS, make_model, parameters_of
 from tssmnet.provenance import ROOT, content_hash, library_hashes, stamp
 
-PARTS = {
+STUDY_PARTS = {
     "paper": "the paper's models and the baselines, on the paper's features and with memory",
     "filler": "the project's own filler beside the strongest others and a straight line, on the same masks",
 }
@@ -220,7 +220,7 @@ def filler_plan() -> list[Run]:
 
 def plan_of(part: str) -> list[Run]:
     """The runs of a part of the evaluation."""
-    return {"paper": paper_plan, "filler": filler_plan}[require_known(part, PARTS, "part of the evaluation")]()
+    return {"paper": paper_plan, "filler": filler_plan}[require_known(part, STUDY_PARTS, "part of the evaluation")]()
 
 
 def quick_plan() -> list[Run]:
@@ -481,8 +481,7 @@ def _attempt(bench: Bench, run: Run, path: Path) -> dict[str, Any] | Exception:
         result = do_run(bench, run)
     except Exception as error:  # told at the end, with the name of the run
         return error
-    with placing(path) as temporary:
-        temporary.write_text(json.dumps(result), encoding="utf-8")
+    write_atomically(path, json.dumps(result))
     return result
 
 
@@ -592,8 +591,7 @@ def _versions() -> dict[str, str]:
 
 def write_result(result: Mapping[str, Any], path: Path) -> None:
     """Put the merged result at `path`, whole or not at all."""
-    with placing(path) as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_atomically(path, json.dumps(result, indent=1) + "\n")
 
 
 def chosen_runs(options: argparse.Namespace) -> dict[str, list[Run]]:
@@ -602,7 +600,7 @@ def chosen_runs(options: argparse.Namespace) -> dict[str, list[Run]]:
         require_known(name, MODELS, "model")
     for name in options.gaps or ():
         require_known(name, GAPS, "kind of gaps")
-    parts = [require_known(options.part, PARTS, "part of the evaluation")] if options.part else list(PARTS)
+    parts = [require_known(options.part, STUDY_PARTS, "part of the evaluation")] if options.part else list(STUDY_PARTS)
     plans = {"quick": quick_plan()} if options.quick else {part: plan_of(part) for part in parts}
     return {
         part: [r for r in runs if r.model in (options.models or MODELS) and r.gap in (options.gaps or GAPS)]

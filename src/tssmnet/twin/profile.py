@@ -15,7 +15,7 @@ from tssmnet.errors import require_known
 from tssmnet.twin import Twin, twin_world
 from tssmnet.twin.world import VARIABLES
 
-PARTS = tuple(field.name for field in fields(Twin))
+TWIN_PARTS = tuple(field.name for field in fields(Twin))
 """What there is of the twin: cube, truth, observations, stations, esa_cci."""
 
 CHUNK_DAYS = 122
@@ -28,7 +28,7 @@ def twin_part(part: str = "cube", **parameters: Any) -> xr.Dataset:
     Parameters
     ----------
     part
-        One of `PARTS`.
+        One of `TWIN_PARTS`.
     **parameters
         Of `tssmnet.twin.twin_world`, all but ``layout``; by default 36 km and 731 days from 2016-01-01, seed 0.
 
@@ -43,7 +43,7 @@ def twin_part(part: str = "cube", **parameters: Any) -> xr.Dataset:
     UnknownNameError
         For an unknown part or parameter.
     """
-    require_known(part, PARTS, "part of the twin")
+    require_known(part, TWIN_PARTS, "part of the twin")
     known = {name: p.default for name, p in inspect.signature(twin_world).parameters.items() if name != "layout"}
     for name in parameters:
         require_known(name, known, "parameter of the twin")
@@ -55,6 +55,6 @@ def twin_part(part: str = "cube", **parameters: Any) -> xr.Dataset:
 
 
 def _write(twin: Twin, folder: Path) -> None:
-    for part in PARTS:
+    for part in TWIN_PARTS:
         dataset: xr.Dataset = getattr(twin, part)
         write_dataset(dataset.chunk(time=min(CHUNK_DAYS, dataset.sizes["time"])), folder / f"{part}.zarr")

@@ -29,7 +29,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tssmnet.cluster import open_cluster
-from tssmnet.cube import open_dataset, to_pixels, write_dataset
+from tssmnet.cube import open_dataset, placing, to_pixels, write_atomically, write_dataset
 from tssmnet.data import processing, registry
 from tssmnet.data.china.record import (
     REFUSED,
@@ -226,13 +226,10 @@ def _terrain(paths: Sequence[Path], bounds: Bounds, parts: Path | None) -> xr.Da
 def _terrain_part(path: Path, bounds: Bounds, parts: Path) -> Path:
     """The sums of one tile in a file of their own, named by what they are made of."""
     out = parts / f"{path.stem}-{_digest(file_mark(path), list(bounds), RECIPE)}.npz"
-    sums: dict[str, Any] = {}
     if not out.exists():
-        part = out.with_suffix(".part")
-        with open(part, "wb") as f:
-            sums |= rasters.terrain_sums(path, ease_geobox()[ease_window(bounds)])
+        sums: dict[str, Any] = dict(rasters.terrain_sums(path, ease_geobox()[ease_window(bounds)]))
+        with placing(out) as part, open(part, "wb") as f:
             np.savez_compressed(f, allow_pickle=False, **sums)
-        part.replace(out)
     return out
 
 
@@ -530,9 +527,7 @@ def _refresh_statics(out: Path, work: Path, has: frozenset[str], keys: Mapping[s
         if name in has and known.get(name, keys[name]) != keys[name]:
             for variable, field in open_dataset(work / f"static-{name}.zarr").data_vars.items():
                 group[str(variable)][...] = field.values
-    part = journal.with_suffix(".part")
-    part.write_text(json.dumps({n: keys[n] for n in STATICS if n in has}, indent=1))
-    part.replace(journal)
+    write_atomically(journal, json.dumps({n: keys[n] for n in STATICS if n in has}, indent=1))
 
 
 def china_part(part: str = "cube", archive: str | None = None, layout: str = "pixel") -> xr.Dataset:
@@ -542,7 +537,7 @@ def china_part(part: str = "cube", archive: str | None = None, layout: str = "pi
     ``"grid"``, all of it on (time, y, x).
     """
     require_known(layout, ("pixel", "grid"), "layout of the cube")
-    dataset = PARTS[require_known(part, PARTS, "part of the profile china")](archive)
+    dataset = CHINA_PARTS[require_known(part, CHINA_PARTS, "part of the profile china")](archive)
     if part == "cube" and layout == "pixel":
         return land_cells(dataset)
     # the names of the product, and the layout, that the pages know from the twin
@@ -677,7 +672,7 @@ def _cci_day(path: Path, bounds: Bounds) -> xr.Dataset:
     return xr.Dataset(fields, coords, {"title": "ESA CCI soil moisture"})
 
 
-PARTS: Mapping[str, Callable[[str | None], xr.Dataset]] = {
+CHINA_PARTS: Mapping[str, Callable[[str | None], xr.Dataset]] = {
     "cube": china_cube,
     "stations": china_stations,
     "esa_cci": china_esa_cci,

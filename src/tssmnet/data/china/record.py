@@ -9,7 +9,6 @@ anew. Chunks are dask tasks: threads by default, a cluster where a ``dask.distri
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from tssmnet.cube import placing, write_atomically
 from tssmnet.data.readers.faults import SourceError
 
 Path_ = str | PathLike[str]
@@ -234,9 +234,8 @@ def _create(template: xr.Dataset, out: Path, days: np.ndarray, size: int, space_
     for name, field in dynamic.items():
         space = tuple(min(n, space_chunk) for n in field.shape[1:])
         encoding[str(name)] = {"chunks": (size, *space), "_FillValue": np.float32("nan")}
-    part = out.with_name(out.name + ".part")
-    record.to_zarr(part, mode="w", compute=False, encoding=encoding, consolidated=False)
-    os.replace(part, out)
+    with placing(out) as part:
+        record.to_zarr(part, mode="w", compute=False, encoding=encoding, consolidated=False)
 
 
 def _grow(out: Path, days: np.ndarray, size: int) -> None:
@@ -289,10 +288,7 @@ def _fill(out: Path, journal: Path, number: int, key: Mapping[str, Any], make: M
         if a.ndim == 3:
             days = min(size, a.shape[0] - start)
             a[start : start + days] = _stacked(made.get(name), (days, *a.shape[1:]))
-    path = journal / f"{number:05d}.json"
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps({**key, "quarantined": refused}, indent=1))
-    os.replace(part, path)
+    write_atomically(journal / f"{number:05d}.json", json.dumps({**key, "quarantined": refused}, indent=1))
 
 
 def _stacked(fields: Any, shape: tuple[int, ...]) -> np.ndarray:
