@@ -215,21 +215,11 @@ def stamp(what: str, modules: Sequence[str], *, data: Sequence[str] = (), **more
 
 @dataclass(frozen=True)
 class ResultStamp:
-    """The stamp of a stored result file, held against the code of today.
+    """The stamp of a stored result file, held against the code of today."""
 
-    Parameters
-    ----------
-    name
-        File name, relative to the repository.
-    stamp
-        As `stamp` made it.
-    changed
-        Modules whose source is no longer what made the numbers.
-    """
-
-    name: str
-    stamp: Mapping[str, Any]
-    changed: tuple[str, ...]
+    name: str  # file name, relative to the repository
+    stamp: Mapping[str, Any]  # as `stamp` made it
+    changed: tuple[str, ...]  # modules whose source is no longer what made the numbers
 
     @property
     def fresh(self) -> bool:

@@ -36,28 +36,15 @@ COMPOSITES = 23
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of the work.
+    """One stage of the work."""
 
-    Attributes
-    ----------
-    name, unit
-        What is done, and to what.
-    units
-        How many of them the study has.
-    seconds
-        Processor seconds of one unit, measured.
-    parallel
-        Whether more processors make it quicker.
-    resumes
-        What a killed run keeps.
-    """
-
+    # name, unit: what is done, and to what
     name: str
     unit: str
-    units: float
-    seconds: float
-    parallel: bool
-    resumes: str
+    units: float  # how many of them the study has
+    seconds: float  # processor seconds of one unit, measured
+    parallel: bool  # whether more processors make it quicker
+    resumes: str  # what a killed run keeps
 
     @property
     def hours(self) -> float:

@@ -132,36 +132,22 @@ OTHERS = ("rf", "xgboost", "transformer", "resautonet")
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a run found, as far as its profile can tell; None or NaN for what it cannot.
+    """What a run found, as far as its profile can tell; None or NaN for what it cannot."""
 
-    Parameters
-    ----------
-    before, after
-        Share of cells and days with a value, per cent.
-    loss
-        Validation losses on a random split, by model and feature set.
-    by_stations, by_truth, in_gaps
-        Table 4 from stations, from the truth everywhere, from the truth inside the gaps (`validate.pooled_table`).
-    station_ranks
-        `validate.resampled_ranks` of the five models by stations.
-    floor
-        RMSE of the truth of the cells against the stations' readings, m3 m-3.
-    kinds
-        `truth.errors_by` of TsSMNet in gaps, rows ``cold`` (frozen or snow), ``orbit``, ``other``.
-    split
-        `truth.random_split` of TsSMNet.
-    """
-
+    # before, after: share of cells and days with a value, per cent
     before: float
     after: float
-    loss: Mapping[tuple[str, str], float]
+    loss: Mapping[tuple[str, str], float]  # validation losses on a random split, by model and feature set
+    # by_stations, by_truth, in_gaps: table 4 from stations, from the truth everywhere, from the truth inside the gaps
+    # (`validate.pooled_table`)
     by_stations: pd.DataFrame | None = None
     by_truth: pd.DataFrame | None = None
     in_gaps: pd.DataFrame | None = None
-    station_ranks: pd.DataFrame | None = None
-    floor: float = math.nan
+    station_ranks: pd.DataFrame | None = None  # `validate.resampled_ranks` of the five models by stations
+    floor: float = math.nan  # RMSE of the truth of the cells against the stations' readings, m3 m-3
+    # `truth.errors_by` of TsSMNet in gaps, rows ``cold`` (frozen or snow), ``orbit``, ``other``
     kinds: pd.DataFrame | None = None
-    split: Mapping[str, float] | None = None
+    split: Mapping[str, float] | None = None  # `truth.random_split` of TsSMNet
 
 
 def conclusions_of_paper(found: Evidence, table_4: pd.DataFrame, table_3: pd.DataFrame) -> list[Finding]:

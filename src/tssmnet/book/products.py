@@ -36,24 +36,12 @@ CHUNK_ROWS = 262_144
 
 @dataclass(frozen=True)
 class Product:
-    """One row of the paper's Table 4.
+    """One row of the paper's Table 4."""
 
-    Parameters
-    ----------
-    name
-        Key in `PRODUCTS`.
-    title
-        As in Table 4.
-    model
-        Name in `tssmnet.models.MODELS`; empty for SMAP itself.
-    features
-        Name in `tssmnet.features.build.FEATURE_SETS`; empty for SMAP itself.
-    """
-
-    name: str
-    title: str
-    model: str = ""
-    features: str = ""
+    name: str  # key in `PRODUCTS`
+    title: str  # as in Table 4
+    model: str = ""  # name in `tssmnet.models.MODELS`; empty for SMAP itself
+    features: str = ""  # name in `tssmnet.features.build.FEATURE_SETS`; empty for SMAP itself
 
 
 def _row(name: str, title: str) -> Product:

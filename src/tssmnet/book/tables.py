@@ -87,24 +87,12 @@ def loss_and_r2_differ(table: pd.DataFrame) -> float:
 
 @dataclass(frozen=True)
 class Stored:
-    """A stored result of a full-size run, or the command that makes it where there is none.
+    """A stored result of a full-size run, or the command that makes it where there is none."""
 
-    Parameters
-    ----------
-    name
-        File name relative to the repository.
-    command
-        What writes it.
-    stamp
-        Its stamp against the code of today; None without a file.
-    content
-        The JSON; empty without a file.
-    """
-
-    name: str
-    command: str
-    stamp: ResultStamp | None
-    content: dict[str, Any]
+    name: str  # file name relative to the repository
+    command: str  # what writes it
+    stamp: ResultStamp | None  # its stamp against the code of today; None without a file
+    content: dict[str, Any]  # the JSON; empty without a file
 
     def __bool__(self) -> bool:
         return self.stamp is not None

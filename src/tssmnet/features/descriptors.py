@@ -27,42 +27,22 @@ BLOCK_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class Descriptor:
-    """One row of Table A1 and what this library adds to it.
+    """One row of Table A1 and what this library adds to it."""
 
-    Parameters
-    ----------
-    abbr, name, category, definition
-        As in Table A1; `abbr` names the variable.
-    formula
-        LaTeX, for n observed values x_i at positions t_i (steps of the compressed series, or days).
-    power
-        Exponent of the unit of soil moisture in the unit of the descriptor; 0 means a pure number.
-    least
-        Fewest observed values that define it, at default parameters; NaN below.
-    oracle
-        An independent implementation that gives the same value on a complete series.
-    unit
-        The unit where it is not a power of that of soil moisture.
-    per_step
-        True if it is a rate when ``spacing="time"``, per day.
-    twin
-        What the normalised twin divides by; empty if the descriptor does not grow with the number of observations.
-    ties
-        The group of descriptors it is tied to when all series are equally long.
-    """
-
+    # abbr, name, category, definition: as in Table A1; `abbr` names the variable
     abbr: str
     name: str
     category: str
     definition: str
-    formula: str
-    power: int
-    least: int
-    oracle: str
-    unit: str = ""
-    per_step: int = 0
+    formula: str  # laTeX, for n observed values x_i at positions t_i (steps of the compressed series, or days)
+    power: int  # exponent of the unit of soil moisture in the unit of the descriptor; 0 means a pure number
+    least: int  # fewest observed values that define it, at default parameters; NaN below
+    oracle: str  # an independent implementation that gives the same value on a complete series
+    unit: str = ""  # the unit where it is not a power of that of soil moisture
+    per_step: int = 0  # true if it is a rate when ``spacing="time"``, per day
+    # what the normalised twin divides by; empty if the descriptor does not grow with the number of observations
     twin: str = ""
-    ties: str = ""
+    ties: str = ""  # the group of descriptors it is tied to when all series are equally long
 
     @property
     def coverage_dependent(self) -> bool:

@@ -21,25 +21,15 @@ Index = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Features:
-    """Predictors of every pixel-day, the static ones stored once per pixel.
+    """Predictors of every pixel-day, the static ones stored once per pixel."""
 
-    Parameters
-    ----------
-    dynamic
-        Shape (time, pixel, d), float32, NaN where a predictor is missing.
-    static
-        Shape (pixel, s), float32.
-    dynamic_names, static_names
-        One name per last-axis entry.
-    groups
-        Name to group (``forcing``, ``memory``, ``season``, ``static``, ``position``, ``descriptor``), for grouped
-        importance.
-    """
-
-    dynamic: Float
-    static: Float
+    dynamic: Float  # shape (time, pixel, d), float32, NaN where a predictor is missing
+    static: Float  # shape (pixel, s), float32
+    # dynamic_names, static_names: one name per last-axis entry
     dynamic_names: tuple[str, ...]
     static_names: tuple[str, ...]
+    # name to group (``forcing``, ``memory``, ``season``, ``static``, ``position``, ``descriptor``), for grouped
+    # importance
     groups: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

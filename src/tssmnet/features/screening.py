@@ -23,24 +23,13 @@ RIDGE = 1e-10
 
 @dataclass(frozen=True)
 class Screening:
-    """What a screening kept and why it dropped the rest.
+    """What a screening kept and why it dropped the rest."""
 
-    Parameters
-    ----------
-    kept
-        Names that stay, in the order given.
-    dropped
-        Name to reason, in the order of dropping.
-    groups
-        Correlation groups of the features that vary; the first of each is its representative.
-    vif
-        Variance inflation factor of each kept feature among the kept.
-    """
-
-    kept: tuple[str, ...]
-    dropped: Mapping[str, str]
+    kept: tuple[str, ...]  # names that stay, in the order given
+    dropped: Mapping[str, str]  # name to reason, in the order of dropping
+    # correlation groups of the features that vary; the first of each is its representative
     groups: tuple[tuple[str, ...], ...]
-    vif: Mapping[str, float]
+    vif: Mapping[str, float]  # variance inflation factor of each kept feature among the kept
 
     def table(self) -> pd.DataFrame:
         """One row a feature: group (1, 2, ...; 0 if constant), whether it is kept, its VIF or the reason to drop it."""

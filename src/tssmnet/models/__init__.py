@@ -30,32 +30,15 @@ __all__ = ["MODELS", "Model", "ModelSpec", "load_model", "make_model", "paramete
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One row of the table of models.
+    """One row of the table of models."""
 
-    Parameters
-    ----------
-    name
-        What the user types.
-    title
-        What a table or a figure prints.
-    where
-        ``module:Class`` that builds it; imported only when it is asked for.
-    kind
-        ``network``, ``trees``, ``baseline`` or ``filler``.
-    paper
-        Whether the paper has it.
-    seeded
-        Whether its result depends on the seed.
-    defaults
-        Parameters that make it this model and not its class's default one.
-    """
-
-    name: str
-    title: str
-    where: str
-    kind: str
-    paper: bool
-    seeded: bool
+    name: str  # what the user types
+    title: str  # what a table or a figure prints
+    where: str  # ``module:Class`` that builds it; imported only when it is asked for
+    kind: str  # ``network``, ``trees``, ``baseline`` or ``filler``
+    paper: bool  # whether the paper has it
+    seeded: bool  # whether its result depends on the seed
+    # parameters that make it this model and not its class's default one
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -60,17 +60,10 @@ class _Record(Model):
 
 @dataclass(frozen=True)
 class ClimatologyConfig:
-    """Settings of `Climatology`.
+    """Settings of `Climatology`."""
 
-    Parameters
-    ----------
-    smoothing
-        Standard deviation of the Gaussian window over the day of year, days.
-    prior
-        Weight of the pixel's own mean, in observations: where the window holds few, the mean takes over.
-    """
-
-    smoothing: float = 15.0
+    smoothing: float = 15.0  # standard deviation of the Gaussian window over the day of year, days
+    # weight of the pixel's own mean, in observations: where the window holds few, the mean takes over
     prior: float = 1.0
 
 
@@ -146,27 +139,14 @@ class LinearInTime(_Record):
 
 @dataclass(frozen=True)
 class DctPlsConfig:
-    """Settings of `DctPls`.
+    """Settings of `DctPls`."""
 
-    Parameters
-    ----------
-    smooth
-        Smoothing parameter s; None picks it among `candidates` by inner validation.
-    candidates
-        Values of s that are tried.
-    validation
-        How the inner validation hides training observations: ``blocks``, ``random`` or ``pixels``.
-    robust
-        Whether outliers get less weight (Cauchy weights).
-    trial_pixels
-        Pixels that the inner validation looks at, at most.
-    """
-
-    smooth: float | None = None
-    candidates: tuple[float, ...] = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
+    smooth: float | None = None  # smoothing parameter s; None picks it among `candidates` by inner validation
+    candidates: tuple[float, ...] = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)  # values of s that are tried
+    # how the inner validation hides training observations: ``blocks``, ``random`` or ``pixels``
     validation: str = "blocks"
-    robust: bool = False
-    trial_pixels: int = 60
+    robust: bool = False  # whether outliers get less weight (Cauchy weights)
+    trial_pixels: int = 60  # pixels that the inner validation looks at, at most
 
 
 class DctPls(_Record):

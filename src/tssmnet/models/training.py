@@ -37,46 +37,24 @@ PREDICT_ROWS = 32_768
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Settings that all networks share.
+    """Settings that all networks share."""
 
-    Parameters
-    ----------
-    epochs
-        Passes over the training samples; the learning-rate cycle spans them.
-    batch
-        Samples per step.
-    rate
-        Peak learning rate of AdamW: a linear rise over `warmup` of the steps, then half a cosine to zero.
-    matrix_rate
-        The same of Muon, which steps the weights of linear layers; 0 leaves them to AdamW.
-    warmup
-        Share of the steps that the rise takes.
-    weight_decay
-        Decoupled decay of all weights, not of biases and norms.
-    patience
-        Epochs without a better validation loss after which training ends; 0 runs all epochs.
-    validation, validation_fraction
-        How samples are held out to choose the epoch, see `tssmnet.models.holdout.held_out`.
-    clip
-        Standardised features are clipped to this many standard deviations.
-    precision
-        ``auto``: bfloat16 autocast on a GPU and on a CPU with AMX, else float32. Or ``32-true``, ``bf16-mixed``.
-    devices
-        How many devices share a batch.
-    """
-
-    epochs: int = 12
-    batch: int = 1024
+    epochs: int = 12  # passes over the training samples; the learning-rate cycle spans them
+    batch: int = 1024  # samples per step
+    # peak learning rate of AdamW: a linear rise over `warmup` of the steps, then half a cosine to zero
     rate: float = 4e-3
-    matrix_rate: float = 0.02
-    warmup: float = 0.2
-    weight_decay: float = 0.3
-    patience: int = 5
+    matrix_rate: float = 0.02  # the same of Muon, which steps the weights of linear layers; 0 leaves them to AdamW
+    warmup: float = 0.2  # share of the steps that the rise takes
+    weight_decay: float = 0.3  # decoupled decay of all weights, not of biases and norms
+    patience: int = 5  # epochs without a better validation loss after which training ends; 0 runs all epochs
+    # validation, validation_fraction: how samples are held out to choose the epoch, see
+    # `tssmnet.models.holdout.held_out`
     validation: str = "blocks"
     validation_fraction: float = 0.1
-    clip: float = 8.0
+    clip: float = 8.0  # standardised features are clipped to this many standard deviations
+    # ``auto``: bfloat16 autocast on a GPU and on a CPU with AMX, else float32. Or ``32-true``, ``bf16-mixed``.
     precision: str = "auto"
-    devices: int = 1
+    devices: int = 1  # how many devices share a batch
 
 
 class Standardise(nn.Module):

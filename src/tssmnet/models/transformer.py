@@ -21,32 +21,16 @@ from tssmnet.models.training import Dropout, Network, TrainingConfig
 
 @dataclass(frozen=True)
 class TransformerConfig(TrainingConfig):
-    """Settings of `Transformer`, beside those of training.
-
-    Parameters
-    ----------
-    patch
-        Features in a token.
-    width
-        Length of a token's vector.
-    heads
-        Attention heads; they share `width` evenly.
-    depth
-        Encoder blocks.
-    hidden
-        Width of each block's two-layer perceptron.
-    dropout
-        Share of activations dropped after attention and perceptron.
-    """
+    """Settings of `Transformer`, beside those of training."""
 
     epochs: int = 10
     rate: float = 3e-3
-    patch: int = 16
-    width: int = 48
-    heads: int = 4
-    depth: int = 2
-    hidden: int = 96
-    dropout: float = 0.05
+    patch: int = 16  # features in a token
+    width: int = 48  # length of a token's vector
+    heads: int = 4  # attention heads; they share `width` evenly
+    depth: int = 2  # encoder blocks
+    hidden: int = 96  # width of each block's two-layer perceptron
+    dropout: float = 0.05  # share of activations dropped after attention and perceptron
 
 
 class Tokens(nn.Module):

@@ -37,27 +37,13 @@ class _Trees(Model):
 
 @dataclass(frozen=True)
 class ForestConfig:
-    """Settings of `RandomForest`.
+    """Settings of `RandomForest`."""
 
-    Parameters
-    ----------
-    trees
-        How many trees.
-    min_leaf
-        Least number of samples in a leaf.
-    features
-        Share of the features tried at each split.
-    samples
-        Share of the samples each tree is grown on (drawn with replacement).
-    jobs
-        Processes; the result does not depend on it.
-    """
-
-    trees: int = 40
-    min_leaf: int = 2
-    features: float = 0.33
-    samples: float = 0.9
-    jobs: int = 1
+    trees: int = 40  # how many trees
+    min_leaf: int = 2  # least number of samples in a leaf
+    features: float = 0.33  # share of the features tried at each split
+    samples: float = 0.9  # share of the samples each tree is grown on (drawn with replacement)
+    jobs: int = 1  # processes; the result does not depend on it
 
 
 class RandomForest(_Trees):
@@ -103,44 +89,24 @@ class RandomForest(_Trees):
 
 @dataclass(frozen=True)
 class BoostingConfig:
-    """Settings of `XGBoost`.
+    """Settings of `XGBoost`."""
 
-    Parameters
-    ----------
-    rounds
-        Most boosting rounds; early stopping may take fewer.
-    rate
-        Learning rate.
-    depth
-        Greatest depth of a tree.
-    min_child
-        Least sum of weights in a leaf.
-    rows, columns
-        Share of samples for each tree and of features for each tree.
-    l2
-        Penalty on leaf values.
-    patience
-        Rounds without a better validation error after which boosting stops; 0 takes all rounds and holds nothing out.
-    validation, validation_fraction
-        How training samples are held out for early stopping, see `tssmnet.models.holdout.held_out`.
-    bins
-        Histogram bins per feature.
-    threads
-        OpenMP threads; 0 takes what OMP_NUM_THREADS says.
-    """
-
-    rounds: int = 400
-    rate: float = 0.08
-    depth: int = 8
-    min_child: float = 10.0
+    rounds: int = 400  # most boosting rounds; early stopping may take fewer
+    rate: float = 0.08  # learning rate
+    depth: int = 8  # greatest depth of a tree
+    min_child: float = 10.0  # least sum of weights in a leaf
+    # rows, columns: share of samples for each tree and of features for each tree
     rows: float = 0.8
     columns: float = 0.3
-    l2: float = 1.0
+    l2: float = 1.0  # penalty on leaf values
+    # rounds without a better validation error after which boosting stops; 0 takes all rounds and holds nothing out
     patience: int = 0
+    # validation, validation_fraction: how training samples are held out for early stopping, see
+    # `tssmnet.models.holdout.held_out`
     validation: str = "blocks"
     validation_fraction: float = 0.1
-    bins: int = 256
-    threads: int = 0
+    bins: int = 256  # histogram bins per feature
+    threads: int = 0  # OpenMP threads; 0 takes what OMP_NUM_THREADS says
 
 
 class XGBoost(_Trees):

@@ -41,39 +41,17 @@ ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU}
 
 @dataclass(frozen=True)
 class TsSMNetConfig(TrainingConfig):
-    """Settings of `TsSMNet`, beside those of training.
+    """Settings of `TsSMNet`, beside those of training."""
 
-    Parameters
-    ----------
-    channels
-        Channels of each convolution; empty for none (ResAutoNet).
-    kernel
-        Width of the convolutions, in features.
-    stride
-        Step of the convolutions: each shortens the vector by it.
-    layers
-        Widths of the encoder, n1 > n2 > ...; the decoder mirrors them.
-    shortcuts
-        Whether encoder layers are added to their mirrors; False is the ablation.
-    dropout
-        Share of activations dropped after each encoder and decoder layer.
-    activation
-        ``relu``, ``silu`` or ``gelu``.
-    norm
-        Whether batches are normalised after each layer.
-    descriptors
-        Whether features of the group ``descriptor`` are used; False is SMNet.
-    """
-
-    channels: tuple[int, ...] = (8, 16)
-    kernel: int = 5
-    stride: int = 2
-    layers: tuple[int, ...] = (256, 128, 64, 32)
-    shortcuts: bool = True
-    dropout: float = 0.1
-    activation: str = "silu"
-    norm: bool = True
-    descriptors: bool = True
+    channels: tuple[int, ...] = (8, 16)  # channels of each convolution; empty for none (ResAutoNet)
+    kernel: int = 5  # width of the convolutions, in features
+    stride: int = 2  # step of the convolutions: each shortens the vector by it
+    layers: tuple[int, ...] = (256, 128, 64, 32)  # widths of the encoder, n1 > n2 > ...; the decoder mirrors them
+    shortcuts: bool = True  # whether encoder layers are added to their mirrors; False is the ablation
+    dropout: float = 0.1  # share of activations dropped after each encoder and decoder layer
+    activation: str = "silu"  # ``relu``, ``silu`` or ``gelu``
+    norm: bool = True  # whether batches are normalised after each layer
+    descriptors: bool = True  # whether features of the group ``descriptor`` are used; False is SMNet
 
 
 class Convolutions(nn.Module):

@@ -29,28 +29,15 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a trial leaves behind: the model and the data it saw.
+    """What a trial leaves behind: the model and the data it saw."""
 
-    Parameters
-    ----------
-    model
-        Fitted.
-    features
-        Of every pixel-day, built from the training observations.
-    record
-        Shape (time, pixel), observed soil moisture, m3 m-3, NaN where there is none.
-    training, hidden
-        Shape (time, pixel): the observations the model learned from and those it did not see.
-    seconds
-        That the fit took.
-    """
-
-    model: Any
-    features: Features
-    record: NDArray[Any]
+    model: Any  # fitted
+    features: Features  # of every pixel-day, built from the training observations
+    record: NDArray[Any]  # shape (time, pixel), observed soil moisture, m3 m-3, NaN where there is none
+    # training, hidden: shape (time, pixel): the observations the model learned from and those it did not see
     training: Mask
     hidden: Mask
-    seconds: float
+    seconds: float  # that the fit took
 
     def samples(self, which: str = "hidden") -> tuple[Samples, NDArray[np.float32]]:
         """Samples and observed values (m3 m-3) of the ``hidden`` or the ``training`` observations."""

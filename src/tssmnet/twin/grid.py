@@ -45,26 +45,16 @@ OUTLINE = (MAINLAND, TAIWAN, HAINAN)
 
 @dataclass(frozen=True)
 class Grid:
-    """Cells of an EASE-Grid 2.0 window and which of them are the twin's land.
+    """Cells of an EASE-Grid 2.0 window and which of them are the twin's land."""
 
-    Attributes
-    ----------
-    x, y
-        Cell centres in metres (EPSG:6933), shapes (nx,) and (ny,), y falling.
-    lon, lat
-        Degrees, shapes (nx,) and (ny,): on this projection a column has one longitude, a row one latitude.
-    cell
-        Cell size in metres.
-    land
-        Shape (ny, nx), true inside the schematic outline.
-    """
-
+    # x, y: cell centres in metres (EPSG:6933), shapes (nx,) and (ny,), y falling
     x: NDArray
     y: NDArray
+    # lon, lat: degrees, shapes (nx,) and (ny,): on this projection a column has one longitude, a row one latitude
     lon: NDArray
     lat: NDArray
-    cell: float
-    land: NDArray[np.bool_]
+    cell: float  # cell size in metres
+    land: NDArray[np.bool_]  # shape (ny, nx), true inside the schematic outline
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -113,27 +113,13 @@ FORCING = ("precipitation", "air_temperature")
 
 @dataclass(frozen=True)
 class Twin:
-    """A world of which everything is known.
+    """A world of which everything is known."""
 
-    Attributes
-    ----------
-    cube
-        What a user would bring: SMAP's morning soil moisture and the predictors of the paper's Table 1.
-    truth
-        Soil moisture, snow, frost, weather as they are.
-    observations
-        What each instrument gave, before processing; why SMAP has gaps (`gap_cause`).
-    stations
-        Readings on (time, station) with flags.
-    esa_cci
-        A 0.25 degree product on (time, pixel) of its own grid.
-    """
-
-    cube: xr.Dataset
-    truth: xr.Dataset
-    observations: xr.Dataset
-    stations: xr.Dataset
-    esa_cci: xr.Dataset
+    cube: xr.Dataset  # what a user would bring: SMAP's morning soil moisture and the predictors of the paper's Table 1
+    truth: xr.Dataset  # soil moisture, snow, frost, weather as they are
+    observations: xr.Dataset  # what each instrument gave, before processing; why SMAP has gaps (`gap_cause`)
+    stations: xr.Dataset  # readings on (time, station) with flags
+    esa_cci: xr.Dataset  # A 0.25 degree product on (time, pixel) of its own grid
 
 
 def twin_world(

@@ -36,25 +36,14 @@ REFUSED = "refused"
 
 @dataclass(frozen=True)
 class RecordReport:
-    """What a record holds.
+    """What a record holds."""
 
-    Attributes
-    ----------
-    days
-        Length of the time axis.
-    done, kept
-        Chunks written in this run, and chunks that were right already.
-    missing
-        Days without a granule.
-    quarantined
-        Granule to reason, for those that could not be read; their days are empty.
-    """
-
-    days: int
+    days: int  # length of the time axis
+    # done, kept: chunks written in this run, and chunks that were right already
     done: int
     kept: int
-    missing: tuple[str, ...]
-    quarantined: Mapping[str, str]
+    missing: tuple[str, ...]  # days without a granule
+    quarantined: Mapping[str, str]  # granule to reason, for those that could not be read; their days are empty
 
     def __str__(self) -> str:
         lines = [

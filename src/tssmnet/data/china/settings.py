@@ -28,45 +28,28 @@ class SettingsError(TssmnetError):
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of the `china` profile.
+    """Settings of the `china` profile."""
 
-    Attributes
-    ----------
-    first, last
-        Days, both included.
-    bounds
-        West, south, east, north in degrees; cells with their centre inside.
-    quality, merge
-        Of SMAP, as in `smap.read_granule`.
-    min_cover
-        Smallest share of a 9 km cell that clear pixels must cover for the cell to have a land surface temperature.
-    landcover_year
-        Year of MCD12Q1; 0 takes the first that is there.
-    reference_first, reference_last
-        Days from which the annual cycle of land surface temperature is learned, once; empty: the days of the first run.
-    days_per_chunk
-        Days that a worker holds at once.
-    cluster, workers
-        As in `cluster.open_cluster`.
-    without
-        Data sets to do without; anything else that is not there is an error.
-    services
-        Addresses in place of the manifest's, by name of the service.
-    """
-
+    # first, last: days, both included
     first: str = "2016-01-01"
     last: str = "2022-12-31"
-    bounds: Bounds = CHINA
+    bounds: Bounds = CHINA  # west, south, east, north in degrees; cells with their centre inside
+    # quality, merge: of SMAP, as in `smap.read_granule`
     quality: str = "recommended"
     merge: str = "mean"
+    # smallest share of a 9 km cell that clear pixels must cover for the cell to have a land surface temperature
     min_cover: float = 0.25
-    landcover_year: int = 0
+    landcover_year: int = 0  # year of MCD12Q1; 0 takes the first that is there
+    # reference_first, reference_last: days from which the annual cycle of land surface temperature is learned, once;
+    # empty: the days of the first run
     reference_first: str = ""
     reference_last: str = ""
-    days_per_chunk: int = 32
+    days_per_chunk: int = 32  # days that a worker holds at once
+    # cluster, workers: as in `cluster.open_cluster`
     cluster: str = "none"
     workers: int = 0
-    without: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()  # data sets to do without; anything else that is not there is an error
+    # addresses in place of the manifest's, by name of the service
     services: Mapping[str, str] = field(default_factory=dict)
 
 
