@@ -98,7 +98,9 @@ def test_every_figure_of_others_has_a_run_that_is_compared_with_it():
     runs = {(r.model, r.features, r.gap) for r in study.plan_of("paper")} | {
         (m, "published", "ahead") for m in ("lstm", "lstm_multitask")
     }
-    assert {(p.model, p.features, p.gap) for p in study.PEERS} <= runs
+    peers = study.peers()
+    assert {*zip(peers.model, peers.features, peers.gap, strict=True)} <= runs
+    assert peers.source.notna().all()
 
 
 def test_a_run_is_scored_on_the_hidden_observations_only(bench, results):

@@ -37,9 +37,9 @@ from tssmnet.features.build import FEATURE_SETS, build_features
 from tssmnet.features.samples import Features
 from tssmnet.filler.evidence import distance_to_observation
 from tssmnet.gaps import GAP_KINDS, simulate_gaps
-from tssmnet.metrics.scores import score
-from tssmnet.models import MODELS, make_model, parameters_of
+from tssmnet.models import MODELS, parameters_of
 from tssmnet.provenance import ROOT, content_hash, library_hashes, stamp
+from tssmnet.trials.trial import fit_around, scores_on
 
 STUDY_PARTS = {
     "paper": "the paper's models and the baselines, on the paper's features and with memory",
@@ -130,68 +130,16 @@ class Run:
         return self.gap, max(self.mask_seed, self.model_seed)
 
 
-@dataclass(frozen=True)
-class Peer:
-    """A figure to compare with: RMSE and, where known, ubRMSE (m3 m-3) on these data and this kind of gaps."""
-
-    model: str
-    features: str
-    gap: str
-    rmse: float
-    ubrmse: float | None = None
-
-
 PEERS_SOURCE = (
     "Independent implementations on the same 412 pixels and kinds of gaps, with masks of their own: one mask seed for "
     "random and blocks, nothing tuned on the scored days; differences under 0.0005 are noise. The published LSTMs are "
     "scored from their own prediction files."
 )
 
-PEERS: tuple[Peer, ...] = (
-    Peer("climatology", "base", "ahead", 0.0603, 0.0535),
-    Peer("climatology", "base", "random", 0.0482, 0.0454),
-    Peer("climatology", "base", "blocks", 0.0547, 0.0495),
-    Peer("linear", "base", "random", 0.0394, 0.0373),
-    Peer("linear", "base", "blocks", 0.0527, 0.0479),
-    Peer("dctpls", "base", "random", 0.0397),
-    Peer("dctpls", "base", "blocks", 0.0500),
-    Peer("lstm", "published", "ahead", 0.0377, 0.0315),
-    Peer("lstm_multitask", "published", "ahead", 0.0351, 0.0300),
-    Peer("rf", "base", "ahead", 0.0522),
-    Peer("rf", "base+desc", "ahead", 0.0519),
-    Peer("rf", "lag+desc", "ahead", 0.0367),
-    Peer("rf", "base+desc", "random", 0.0400),
-    Peer("rf", "lag+desc", "random", 0.0287),
-    Peer("rf", "lag+desc", "blocks", 0.0310),
-    Peer("rf", "lag", "pixels", 0.0641),
-    Peer("xgboost", "base", "ahead", 0.0505),
-    Peer("xgboost", "base+desc", "ahead", 0.0511),
-    Peer("xgboost", "lag", "ahead", 0.0337),
-    Peer("xgboost", "lag+desc", "ahead", 0.0343),
-    Peer("xgboost", "base", "random", 0.0366),
-    Peer("xgboost", "base+desc", "random", 0.0364),
-    Peer("xgboost", "lag", "random", 0.0265),
-    Peer("xgboost", "lag+desc", "random", 0.0259),
-    Peer("xgboost", "base", "blocks", 0.0390),
-    Peer("xgboost", "base+desc", "blocks", 0.0393),
-    Peer("xgboost", "lag", "blocks", 0.0283),
-    Peer("xgboost", "lag+desc", "blocks", 0.0280),
-    Peer("xgboost", "lag", "pixels", 0.0595, 0.0314),
-    Peer("resautonet", "base", "ahead", 0.0510),
-    Peer("resautonet", "lag+desc", "ahead", 0.0351),
-    Peer("resautonet", "base+desc", "random", 0.0388),
-    Peer("resautonet", "base+desc", "blocks", 0.0418),
-    # TsSMNet without its descriptors is SMNet
-    Peer("smnet", "base", "ahead", 0.0510),
-    Peer("smnet", "base", "random", 0.0397),
-    Peer("tssmnet", "base+desc", "ahead", 0.0513),
-    Peer("tssmnet", "lag+desc", "ahead", 0.0341),
-    Peer("tssmnet", "base+desc", "random", 0.0384),
-    Peer("tssmnet", "lag+desc", "random", 0.0267),
-    Peer("tssmnet", "base+desc", "blocks", 0.0412),
-    Peer("tssmnet", "lag+desc", "blocks", 0.0285),
-    Peer("tssmnet", "lag", "pixels", 0.0616, 0.0329),
-)
+
+def peers() -> pd.DataFrame:
+    """Figures to compare with, on these data and kinds of gaps: RMSE and, where known, ubRMSE (m3 m-3), with source."""
+    return pd.read_csv(ROOT / "results" / "peers.csv")
 
 
 def paper_plan() -> list[Run]:
@@ -338,13 +286,9 @@ def do_run(bench: Bench, run: Run) -> dict[str, Any]:
 
 
 def _predict_samples(bench: Bench, run: Run, hidden: NDArray[np.bool_]) -> Estimate:
-    training = bench.observed & ~hidden
-    features = bench.features(run, training)
-    model = make_model(run.model, seed=run.model_seed, device=bench.device, **dict(run.params))
-    model.fit(features.where(training), bench.record[training].astype(np.float32))
-    estimate = np.full(hidden.shape, np.nan, np.float32)
-    estimate[hidden] = model.predict(features.where(hidden))
-    return Estimate(estimate)
+    features = bench.features(run, bench.observed & ~hidden)
+    options = {"seed": run.model_seed, "device": bench.device, "params": dict(run.params)}
+    return Estimate(fit_around(hidden, bench.record, features, run.model, **options).estimate())
 
 
 def _predict_whole(bench: Bench, run: Run, hidden: NDArray[np.bool_]) -> Estimate:
@@ -401,7 +345,7 @@ def reliability(record: NDArray[Any], estimate: Estimate, hidden: NDArray[np.boo
 
 def scores_of(record: NDArray[Any], estimate: NDArray[Any], hidden: NDArray[np.bool_]) -> dict[str, float | None]:
     """`SCORES` on the hidden observations; None where a score does not exist."""
-    table = score(np.where(hidden, record, np.nan), estimate, ci=False)
+    table = scores_on(hidden, record, estimate)
     rows = {name: "median" if name == "r" else "pooled" for name in SCORES}
     values = {name: float(table.loc[row, name]) for name, row in rows.items()}
     return {k: (int(v) if k == "n" else round(v, 6)) if np.isfinite(v) else None for k, v in values.items()}
@@ -515,7 +459,7 @@ def rows_of(results: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     def group(r: Mapping[str, Any]) -> tuple[int, str, str]:
         return [*GAPS].index(r["gap"]), r["features"], r["model"]
 
-    known = {(p.gap, p.model, p.features): p for p in PEERS}
+    known = {(p.gap, p.model, p.features): p for p in peers().itertuples()}
     rows = []
     for _, members in groupby(sorted(results, key=group), key=group):
         runs = list(members)
@@ -525,7 +469,7 @@ def rows_of(results: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _row(runs: Sequence[Mapping[str, Any]], peer: Peer | None) -> dict[str, Any]:
+def _row(runs: Sequence[Mapping[str, Any]], peer: Any) -> dict[str, Any]:
     def over(name: str, reduce: Any) -> float | None:
         values = [r[name] for r in runs if r[name] is not None]
         return round(float(reduce(values)), 6) if values else None
@@ -539,7 +483,7 @@ def _row(runs: Sequence[Mapping[str, Any]], peer: Peer | None) -> dict[str, Any]
     ratio = round(row["rmse"] / peer.rmse, 4) if peer and row["rmse"] else None
     return row | {
         "peer_rmse": peer.rmse if peer else None,
-        "peer_ubrmse": peer.ubrmse if peer else None,
+        "peer_ubrmse": peer.ubrmse if peer and np.isfinite(peer.ubrmse) else None,
         "ratio": ratio,
     }
 
@@ -572,7 +516,7 @@ def result_of(
         "failed": dict(failed),
         "conventions": SCORES_NOTE,
         "rows": rows_of(results),
-        "peers": {"source": PEERS_SOURCE, "rows": [asdict(p) for p in PEERS]},
+        "peers": {"source": PEERS_SOURCE, "rows": json.loads(peers().to_json(orient="records"))},
         "runs": list(results),
     }
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -43,6 +44,12 @@ class Fitted:
         """Samples and observed values (m3 m-3) of the ``hidden`` or the ``training`` observations."""
         mask = {"hidden": self.hidden, "training": self.training}[require_known(which, ("hidden", "training"), "part")]
         return self.features.where(mask), self.record[mask].astype(np.float32)
+
+    def estimate(self) -> NDArray[np.float32]:
+        """What the model says of the hidden observations, m3 m-3, shape (time, pixel); NaN elsewhere."""
+        out = np.full(self.record.shape, np.nan, np.float32)
+        out[self.hidden] = self.model.predict(self.features.where(self.hidden))
+        return out
 
 
 def fit_trial(
@@ -88,12 +95,31 @@ def fit_trial(
     record = pixels["ssm"].values
     observed = np.isfinite(record)
     hidden = simulate_gaps(observed, gap, mask_seed)
-    training = observed & ~hidden
-    built = build_features(pixels, training, **options)
+    built = build_features(pixels, observed & ~hidden, **options)
+    return fit_around(hidden, record, built, model, seed=seed, device=device, params=params)
+
+
+def fit_around(
+    hidden: Mask,
+    record: NDArray[Any],
+    features: Features,
+    model: str,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    params: Mapping[str, Any] | None = None,
+) -> Fitted:
+    """Fit a model on the observations of a record (time, pixel) but the hidden ones; `features` know none of these."""
+    training = np.isfinite(record) & ~hidden
     fitted = make_model(model, seed=seed, device=device, **(params or {}))
     started = time.perf_counter()
-    fitted.fit(built.where(training), record[training].astype(np.float32))
-    return Fitted(fitted, built, record, training, hidden, time.perf_counter() - started)
+    fitted.fit(features.where(training), record[training].astype(np.float32))
+    return Fitted(fitted, features, record, training, hidden, time.perf_counter() - started)
+
+
+def scores_on(hidden: Mask, record: NDArray[Any], estimate: NDArray[Any]) -> pd.DataFrame:
+    """`score` without intervals on the hidden observations, all arrays of shape (time, pixel)."""
+    return score(np.where(hidden, record, np.nan), estimate, ci=False)
 
 
 def losses_of(fitted: Fitted) -> dict[str, float]:
@@ -134,10 +160,7 @@ def trial(
         over pixels; ``seconds``; ``history``, one dict an epoch.
     """
     fitted = fit_trial(cube, model, features, gap, mask_seed=mask_seed, seed=seed, params=params)
-    samples, _ = fitted.samples()
-    estimate = np.full(fitted.record.shape, np.nan)
-    estimate[samples.time, samples.pixel] = fitted.model.predict(samples)
-    pooled = score(np.where(fitted.hidden, fitted.record, np.nan), estimate, ci=False).loc["pooled"]
+    pooled = scores_on(fitted.hidden, fitted.record, fitted.estimate()).loc["pooled"]
     scores = {name: float(pooled[name]) for name in ("rmse", "ubrmse", "bias", "r2")}
     about = {"model": model, "features": features, "gap": gap, "mask_seed": mask_seed, "seed": seed}
     return {
