@@ -1,4 +1,4 @@
-# make book   the book in _build/html          make test    every test
+# make book   the book in _build/html          make test    the tests but the slow ones; make test-all    every test
 # Both make the virtual environment first and install from requirements.lock; nothing else is asked of you.
 # make book PROFILE=conus ARGS="-p seed=1"     another profile; parameters are refused by name if no page declares them
 # make evaluate                                the full-size runs behind results/ (hours on 2 cores, resumable)
@@ -12,13 +12,16 @@ ARGS     ?=
 LOCK_SUM := $(shell $(PYTHON) -c "import hashlib; print(hashlib.sha256(open('requirements.lock','rb').read()).hexdigest()[:16])")
 STAMP    := $(VENV)/.installed-$(LOCK_SUM)
 
-.PHONY: book test env lock check-pages evaluate lint clean
+.PHONY: book test test-all env lock check-pages evaluate lint clean
 .DEFAULT_GOAL := book
 
 book: $(STAMP)
 	$(BIN)/python -m workflow.build --profile $(PROFILE) $(ARGS)
 
 test: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-all: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
 
 env: $(STAMP)

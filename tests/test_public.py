@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -17,6 +18,22 @@ def test_a_public_name_stays_the_call_after_its_module_was_imported(name: str) -
     code = f"import tssmnet, tssmnet.{PUBLIC[name]}; print(callable(tssmnet.{name}), callable(tssmnet.{name}))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["True", "True"]
+
+
+@pytest.mark.slow
+def test_filling_a_cube_takes_no_package_of_the_extras() -> None:
+    """In a fresh process in which importing a drawing, map or download package fails."""
+    code = """
+import sys
+for name in ("matplotlib", "cartopy", "hvplot", "IPython", "tsfresh", "rasterio", "odc", "earthaccess", "pystac",
+             "jsonschema", "requests"):
+    sys.modules[name] = None
+import tssmnet
+from tssmnet.testing import mock_cube
+filled = tssmnet.reconstruct(mock_cube(days=90, pixels=6))
+assert not filled.ssm.isnull().any()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "TSSMNET_QUIET": "1"})
 
 
 def test_an_unknown_name_is_no_attribute() -> None:

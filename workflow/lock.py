@@ -26,36 +26,35 @@ from tssmnet.cube import write_atomically
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements.lock"
 ENVIRONMENT = ROOT / "environment.yml"
-LOCKED_EXTRAS = ("cpu", "book", "test")
-CONDA_EXTRAS = ("gpu", "book", "test")
+EXTRAS = ("book", "test")  # `book` brings `data`
 
-# PyPI name to conda-forge name, where the two differ. None: conda-forge does not carry it, pip installs it.
-CONDA_NAMES: dict[str, str | None] = {
-    "torch": "pytorch-gpu",
-    "xgboost": "py-xgboost-gpu",
-    "netcdf4": "netcdf4",
-    "pyyaml": "pyyaml",
-    "jupyter-bokeh": "jupyter_bokeh",
-    "snakemake": "snakemake-minimal",
-    "sphinx-mathjax-offline": None,
-}
-# The lock holds the CPU build; a GPU environment takes the full one at the same version.
-SAME_VERSION_AS = {"xgboost": "xgboost-cpu"}
-# These live on bioconda, not on conda-forge, so pip installs them too.
+# PyPI name to conda-forge name, where the two differ; a conda environment takes the GPU builds.
+CONDA_NAMES = {"torch": "pytorch-gpu", "xgboost-cpu": "py-xgboost-gpu", "jupyter-bokeh": "jupyter_bokeh"}
+# conda-forge does not carry these, so pip installs them there too.
 FROM_PIP = {"snakemake", "sphinx-mathjax-offline"}
 
 
-def requirements(extras: tuple[str, ...], pyproject: Path = ROOT / "pyproject.toml") -> list[Requirement]:
-    """The direct requirements stated in pyproject.toml, those of `extras` and of the build backend included."""
+def stated(extras: tuple[str, ...] = EXTRAS, pyproject: Path = ROOT / "pyproject.toml") -> list[Requirement]:
+    """What pyproject.toml asks for on any platform: core, the extras with those they name, the build backend."""
     data = tomllib.loads(pyproject.read_text(encoding="utf-8"))
     project = data["project"]
-    lines = [*project["dependencies"], *(r for e in extras for r in project["optional-dependencies"][e])]
-    return [Requirement(line) for line in [*lines, *data["build-system"]["requires"]]]
+    lines = [*project["dependencies"], *data["build-system"]["requires"]]
+    waiting = list(extras)
+    while waiting:
+        for line in project["optional-dependencies"][waiting.pop()]:
+            own = Requirement(line).name == project["name"]
+            (waiting if own else lines).extend(Requirement(line).extras if own else [line])
+    return [Requirement(line) for line in lines]
 
 
-def fingerprint(extras: tuple[str, ...] = LOCKED_EXTRAS) -> str:
+def requirements(extras: tuple[str, ...] = EXTRAS) -> list[Requirement]:
+    """What pyproject.toml asks for on this platform."""
+    return [r for r in stated(extras) if r.marker is None or r.marker.evaluate()]
+
+
+def fingerprint() -> str:
     """A short hash of the stated requirements: the lock carries it, so a lock older than pyproject.toml is seen."""
-    text = "\n".join(sorted(str(r) for r in requirements(extras)))
+    text = "\n".join(sorted(str(r) for r in stated()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -73,7 +72,7 @@ def resolve(constraints: dict[str, str]) -> dict[str, str]:
         pins.write_text("".join(f"{name}=={version}\n" for name, version in constraints.items()))
         report = Path(folder) / "report.json"
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
-        command += ["--report", str(report), "-c", str(pins), *(str(r) for r in requirements(LOCKED_EXTRAS))]
+        command += ["--report", str(report), "-c", str(pins), *map(str, stated())]
         subprocess.run(command, check=True)
         found = json.loads(report.read_text())["install"]
     metadata = [entry["metadata"] for entry in found]
@@ -91,26 +90,33 @@ def lock_text(pins: dict[str, str]) -> str:
 
 
 def environment(pins: dict[str, str]) -> dict[str, Any]:
-    """The conda environment: direct dependencies at the versions of the lock, GPU builds of torch and xgboost."""
+    """The conda environment: direct dependencies at the versions of the lock, GPU builds of torch and xgboost.
+
+    The library itself is installed into it by hand (``pip install --no-deps -e .``): with its requirements, pip would
+    put the CPU build of xgboost over conda's.
+    """
     conda, pip = ["python=3.11", "pip"], []
-    for requirement in requirements(CONDA_EXTRAS):
+    for requirement in requirements():
         name = canonicalize_name(requirement.name)
-        version = pins[canonicalize_name(SAME_VERSION_AS.get(name, name))]
+        version = pins[name]
         if name in FROM_PIP:
             pip.append(f"{name}=={version}")
         else:
-            conda.append(f"{CONDA_NAMES.get(name) or name}={version}")
+            conda.append(f"{CONDA_NAMES.get(name, name)}={version}")
     head, tail = conda[:2], sorted(conda[2:])
     return {
         "name": "tssmnet",
         "channels": ["conda-forge"],
-        "dependencies": [*head, *tail, {"pip": [*sorted(pip), "-e ."]}],
+        "dependencies": [*head, *tail, {"pip": sorted(pip)}],
     }
 
 
 def environment_text(pins: dict[str, str]) -> str:
     """environment.yml for `pins`."""
-    head = "# For conda, mamba and Binder-like services, with GPU builds. Written by `make lock`, not by hand.\n"
+    head = (
+        "# For conda and mamba, with GPU builds. Written by `make lock`, not by hand. Then, inside the environment:\n"
+        "# pip install --no-deps -e .\n"
+    )
     return head + yaml.safe_dump(environment(pins), sort_keys=False)
 
 

@@ -17,13 +17,19 @@ TSSMNET_MIRRORS for where data lie, TSSMNET_STORE_DIR for where costly results a
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns 0, or 2 after an error that is told in one line, or 130 when interrupted."""
+    """Run one command; returns 0, or 2 after an error that is shown in one line, or 130 when interrupted."""
     options = parser().parse_args(arguments)
     try:
         code: int = options.run(options)
         return code
     except TssmnetError as error:
         print(f"tssmnet: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("tssmnet"):
+            raise
+        what = f"this command needs the package {error.name}, which is not installed"
+        print(f"tssmnet: {what}; get it with: pip install 'tssmnet[data,book]'", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("tssmnet: interrupted; run the same command again to go on", file=sys.stderr)
@@ -163,8 +169,8 @@ def _reconstruct(options: argparse.Namespace) -> int:
         rows=options.rows or ROWS,
         scheduler=options.scheduler,
     )
-    told = ", ".join(f"{n} {name}" for name, n in filled.counts.items() if n or name == "outside")
-    print(f"{options.out}: {told} values by {options.model}, seed {options.seed}")
+    counts = ", ".join(f"{n} {name}" for name, n in filled.counts.items() if n or name == "outside")
+    print(f"{options.out}: {counts} values by {options.model}, seed {options.seed}")
     return 0
 
 

@@ -75,6 +75,7 @@ def test_tied_descriptors_share_a_group_and_links_join_groups() -> None:
     assert [*linked] == ["Mean, AbsE, RMS, Sum", "Median, Max"]
 
 
+@pytest.mark.slow
 def test_every_feature_is_in_exactly_one_group_of_its_kind() -> None:
     features = build_features(mock_cube(days=60, pixels=6), memory=True, descriptors="full")
     groups = kind_groups(features)

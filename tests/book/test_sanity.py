@@ -146,6 +146,7 @@ def test_the_twin_is_within_tolerance_of_the_published_behaviour_of_smap():
     assert found["gap_days_1"] + found["gap_days_2"] > 0.85
 
 
+@pytest.mark.slow
 @pytest.mark.mirror
 def test_beside_real_smap_the_twin_is_within_every_tolerance():
     """Same years, climate matched, pixels without dense vegetation: the comparison the sanity page shows."""

@@ -149,6 +149,7 @@ def test_what_is_not_there_is_an_error_unless_it_is_given_up(origin, tmp_path):
 # ------------------------------------------------------------------------------------------- the way, end to end
 
 
+@pytest.mark.slow
 def test_from_the_archives_to_the_filled_map_with_nothing_changed_but_the_addresses(
     services, built, origin, genuine, tmp_path, monkeypatch
 ):
@@ -300,6 +301,7 @@ GENUINE = {
 """What there is of genuine pieces: where and when, days, how it comes into the archives, what must come out."""
 
 
+@pytest.mark.slow
 @pytest.mark.mirror
 @pytest.mark.parametrize("piece", GENUINE)
 def test_genuine_pieces_go_the_whole_way_beside_made_up_granules(piece, genuine, tmp_path, monkeypatch):
@@ -429,6 +431,7 @@ def run_and_kill(arguments: list[str], times: int, longest: float, done) -> int:
     return early
 
 
+@pytest.mark.slow
 def test_a_fetch_killed_at_random_points_ends_in_the_same_files(services, tmp_path):
     place = tmp_path / "settings"
     place.mkdir()
@@ -469,6 +472,7 @@ def test_the_cut_of_a_granule_reads_as_the_granule(origin, tmp_path):
 # ------------------------------------------------------------------------------------------------- building and growing
 
 
+@pytest.mark.slow
 def test_a_build_killed_while_regridding_and_writing_ends_in_the_same_cube(origin, built, tmp_path):
     place = tmp_path / "archive"
     place.mkdir()
@@ -489,12 +493,14 @@ def test_a_build_killed_while_regridding_and_writing_ends_in_the_same_cube(origi
     assert sums(out) == sums(built)
 
 
+@pytest.mark.slow
 def test_two_workers_make_the_same_cube(origin, built, tmp_path):
     out = tmp_path / "cube.zarr"
     build.build_cube(origin, settings(cluster="local", workers=2), out)
     assert sums(out) == sums(built)
 
 
+@pytest.mark.slow
 def test_a_new_month_leaves_the_chunks_before_its_margin_alone(origin, tmp_path, monkeypatch):
     monkeypatch.setattr(build, "MARGIN", {"lst": 8, "vegetation": 32})
     reference = {"reference_first": made.SEAM.first, "reference_last": "2020-06-09"}

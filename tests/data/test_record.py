@@ -159,6 +159,7 @@ def test_two_workers_of_a_cluster_make_the_same_record(granules, tmp_path):
     assert sums(tmp_path / "two.zarr") == sums(tmp_path / "one.zarr")
 
 
+@pytest.mark.slow
 def test_readers_of_netcdf_may_run_in_many_threads_at_once(genuine):
     paths = [p for n, p in genuine("smap-l3e-9km").items() if "Pakistan_9km_smap" in n]
     total = "import sys; from concurrent.futures import ThreadPoolExecutor as Pool\n"

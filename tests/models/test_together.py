@@ -38,6 +38,7 @@ def some_fits():
     return [Fit(m, X, y) for m in models], X
 
 
+@pytest.mark.slow
 def test_models_fitted_side_by_side_are_those_fitted_one_after_another(one_thread, two_threads, monkeypatch):
     fits, X = some_fits()
     side_by_side = fit_together(fits, "both", "cpu", False)

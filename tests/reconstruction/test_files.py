@@ -110,6 +110,7 @@ def of_one_moment(monkeypatch):
     monkeypatch.setattr("tssmnet.provenance.library_hashes", lambda *a, **k: {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".zarr", ".nc"])
 def test_a_killed_run_goes_on_where_it_was_and_ends_the_same(suffix, tmp_path, monkeypatch):
     of_one_moment(monkeypatch)
@@ -154,6 +155,7 @@ def test_what_was_begun_with_other_settings_or_data_is_not_taken_over(tmp_path, 
     assert files.file_hash(other) != files.file_hash(path)
 
 
+@pytest.mark.slow
 def test_a_dask_cluster_of_two_processes_writes_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     from distributed import Client, LocalCluster
@@ -243,6 +245,7 @@ def test_the_filler_in_blocks_gives_what_it_gives_in_memory(make, tmp_path, monk
     assert filled.counts == {n: int((found["source"] == f).sum()) for n, f in SOURCE_FLAGS.items()}
 
 
+@pytest.mark.slow
 def test_the_filler_learns_from_patches_and_a_pixel_has_its_value_whatever_the_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "FILLER_BLOCKS", 0)
     monkeypatch.setattr("tssmnet.filler.patches.NEIGHBOURS", 6)
@@ -260,6 +263,7 @@ def test_the_filler_learns_from_patches_and_a_pixel_has_its_value_whatever_the_b
     assert not outs[0].ssm.isnull().any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["first_block", "fill_block"])
 def test_an_interrupted_filler_goes_on_at_its_block_without_learning_anew(step, tmp_path, monkeypatch):
     of_one_moment(monkeypatch)

@@ -194,6 +194,7 @@ def test_each_kind_of_gaps_meets_its_first_mask_before_any_meets_a_second(bench,
     assert [run.mask_seed for run, _ in study.run_all(bench, runs, tmp_path)] == [0, 0, 1, 1]
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same(bench, tmp_path):
     here = dict(study.run_all(bench, RUNS[:3], tmp_path / "one"))
     there = dict(study.run_all(bench, RUNS[:3], tmp_path / "two", workers=2))

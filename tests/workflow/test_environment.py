@@ -19,23 +19,25 @@ ROOT = Path(__file__).resolve().parents[2]
 # A version in conda's MatchSpec grammar, `name=version`; names as conda-forge spells them.
 MATCH_SPEC = re.compile(r"[a-z0-9_][a-z0-9_.\-]*(=[0-9][0-9A-Za-z.]*)?")
 # Needed without an import of ours: engines and back ends that others load by name, and tools called as commands.
-BY_NAME = {"dask", "netcdf4", "h5netcdf", "zarr", "jupyter-book", "sphinx-book-theme", "sphinx-mathjax-offline",
+BY_NAME = {"dask", "h5netcdf", "zarr", "jupyter-book", "sphinx-book-theme", "sphinx-mathjax-offline",
            "snakemake", "ipykernel", "jupyter-bokeh", "nbstripout", "ruff", "mypy", "types-pyyaml", "setuptools",
            "ipython", "linkify-it-py", "ismn"}  # fmt: skip
+# Who may import what: the rest of the library fills cubes, and takes the core alone.
+EXTRAS_OF = {"src/tssmnet/data": ("data",), "src/tssmnet/twin": ("data",), "src/tssmnet/book": ("book",),
+             "workflow": ("book",), "book": ("book",)}  # fmt: skip
 LOCAL = {"tssmnet", "workflow", "benchmarks", "tests", "conftest", "china_archive", "loopback", "common"}
 
 
 def direct() -> dict[str, Requirement]:
     """The direct requirements by canonical name."""
-    return {canonicalize_name(r.name): r for r in lock.requirements(lock.LOCKED_EXTRAS)}
+    return {canonicalize_name(r.name): r for r in lock.requirements()}
 
 
-def imports_of(folder: str) -> set[str]:
-    """Top-level names imported anywhere below a folder, notebooks included."""
+def imports_of(*files: Path) -> set[str]:
+    """Top-level names that files import, notebooks among them."""
     from workflow import notebooks
 
-    codes = [p.read_text(encoding="utf-8") for p in (ROOT / folder).rglob("*.py")]
-    codes += [notebooks.code_of(notebooks.read(p)) for p in (ROOT / folder).rglob("*.ipynb")]
+    codes = [notebooks.code_of(notebooks.read(p)) if p.suffix == ".ipynb" else p.read_text("utf-8") for p in files]
     found: set[str] = set()
     for node in (node for code in codes for node in ast.walk(ast.parse(code))):
         if isinstance(node, ast.Import):
@@ -43,6 +45,17 @@ def imports_of(folder: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             found.add(node.module.split(".")[0])
     return found - LOCAL - set(sys.stdlib_module_names)
+
+
+def code_in(folder: str) -> list[Path]:
+    """Every Python file and notebook below a folder."""
+    return sorted(p for p in (ROOT / folder).rglob("*") if p.suffix in {".py", ".ipynb"})
+
+
+def homes_of(names: set[str]) -> dict[str, set[str]]:
+    """The distributions that each imported name may come from."""
+    known = {name: {canonicalize_name(d) for d in found} for name, found in packages_distributions().items()}
+    return {name: known.get(name, {name}) for name in names}
 
 
 def test_the_lock_was_made_from_the_requirements_of_today() -> None:
@@ -87,14 +100,22 @@ def test_the_lock_names_versions_alone() -> None:
 
 
 def test_what_is_imported_is_stated_and_what_is_stated_is_imported() -> None:
-    homes = {name: {canonicalize_name(d) for d in found} for name, found in packages_distributions().items()}
     stated = set(direct())
     used: set[str] = set()
     for folder in ("src", "workflow", "tests", "book", "benchmarks"):
-        for name in imports_of(folder):
-            assert homes.get(name, {name}) & stated, f"{folder}/ imports {name}, which pyproject.toml does not state"
-            used |= homes.get(name, set())
+        for name, homes in homes_of(imports_of(*code_in(folder))).items():
+            assert homes & stated, f"{folder}/ imports {name}, which pyproject.toml does not state"
+            used |= homes
     assert stated - used - BY_NAME == set(), "stated in pyproject.toml, imported nowhere"
+
+
+def test_a_folder_imports_only_what_its_own_group_of_requirements_brings() -> None:
+    for path in code_in("src") + code_in("workflow") + code_in("book"):
+        place = path.relative_to(ROOT).as_posix()
+        extras = next((e for folder, e in EXTRAS_OF.items() if place.startswith(f"{folder}/")), ())
+        brought = {canonicalize_name(r.name) for r in lock.requirements(extras)}
+        for name, homes in homes_of(imports_of(path)).items():
+            assert homes & brought, f"{place} imports {name}, which `pip install tssmnet{list(extras)}` does not bring"
 
 
 def test_environment_yml_is_what_the_lock_gives() -> None:
@@ -111,7 +132,7 @@ def test_environment_yml_is_a_conda_environment() -> None:
     for spec in plain:
         assert MATCH_SPEC.fullmatch(spec), f"{spec!r} is no MatchSpec"
     for requirement in nested["pip"]:
-        assert requirement == "-e ." or Requirement(requirement).specifier
+        assert Requirement(requirement).specifier
 
 
 def test_conda_takes_gpu_builds_at_the_locked_versions() -> None:
