@@ -12,15 +12,7 @@ if TYPE_CHECKING:
     from tssmnet.metrics.scores import score
     from tssmnet.reconstruction.memory import reconstruct
 
-__all__ = [
-    "__version__",
-    "check_cube",
-    "open_cube",
-    "reconstruct",
-    "score",
-    "temporal_descriptors",
-    "write_cube",
-]
+__all__ = ["__version__", "check_cube", "open_cube", "reconstruct", "score", "temporal_descriptors", "write_cube"]
 
 
 def __getattr__(name: str) -> Any:

@@ -55,10 +55,7 @@ class Stage:
 def stages(settings: Settings, seed: int = 0) -> list[Stage]:
     """The stages from granules to the cube, measured now.
 
-    Parameters
-    ----------
-    settings
-        Period and window.
+    `settings`: period and window.
     """
     days = int((np.datetime64(settings.last) - np.datetime64(settings.first)).astype(int)) + 1
     rows, columns = ease_window(settings.bounds)

@@ -29,14 +29,9 @@ class Finding:
 def findings(here: Sequence[Mapping[str, Any]], paper: pd.DataFrame, gaps: pd.DataFrame) -> list[Finding]:
     """What the paper's Table 3 says of models and features, with the numbers found here beside it.
 
-    Parameters
-    ----------
-    here
-        From `tssmnet.book.paper.table_3`.
-    paper
-        From `tssmnet.book.paper.paper_table`, number 3.
-    gaps
-        From `tssmnet.book.paper.over_gaps`, with ``linear`` and ``tssmnet`` on random days and blocks.
+    `here`: from `tssmnet.book.paper.table_3`.
+    `paper`: from `tssmnet.book.paper.paper_table`, number 3.
+    `gaps`: from `tssmnet.book.paper.over_gaps`, with ``linear`` and ``tssmnet`` on random days and blocks.
     """
     ours = pd.DataFrame(list(here)).set_index(["model", "setting"]).validation_loss
     theirs = paper.set_index(["model", "setting"]).validation_loss
@@ -153,12 +148,8 @@ class Evidence:
 def conclusions_of_paper(found: Evidence, table_4: pd.DataFrame, table_3: pd.DataFrame) -> list[Finding]:
     """The paper's conclusions, as far as its abstract and tables tell them, beside what a run found.
 
-    Parameters
-    ----------
-    found
-        Of the run.
-    table_4, table_3
-        The paper's, from `tssmnet.book.paper.paper_table`.
+    `found`: of the run.
+    `table_4`, `table_3`: the paper's, from `tssmnet.book.paper.paper_table`.
     """
     paper = table_4.assign(product=table_4["data"].str.lower()).set_index("product")["rmse"]
     theirs = table_3.set_index(["model", "setting"]).validation_loss
@@ -218,12 +209,8 @@ def _by_the_truth(everywhere: pd.DataFrame, in_gaps: pd.DataFrame) -> Finding:
 def what_stands(found: Evidence, titles: Mapping[str, str]) -> list[str]:
     """Conclusions of a run, each a sentence or two whose words follow from its numbers; Markdown.
 
-    Parameters
-    ----------
-    found
-        Of the run; what a profile does not have gives no sentence.
-    titles
-        Short titles of the products.
+    `found`: of the run; what a profile does not have gives no sentence.
+    `titles`: short titles of the products.
     """
     lines = []
     if found.by_stations is not None and found.in_gaps is not None:
@@ -318,14 +305,9 @@ def _of_best(rmse: pd.Series, titles: Mapping[str, str]) -> str:
 def than(value: float, other: float, less: str = "lower", more: str = "higher", *, same: float = 0.0) -> str:
     """The word for how a number stands to another, so that a sentence cannot contradict its numbers.
 
-    Parameters
-    ----------
-    value, other
-        The numbers; "not comparable with" if one is NaN.
-    less, more
-        Words for smaller and larger, both followed by "than".
-    same
-        Differences up to this are "about the same as".
+    `value`, `other`: the numbers; "not comparable with" if one is NaN.
+    `less`, `more`: words for smaller and larger, both followed by "than".
+    `same`: differences up to this are "about the same as".
 
     Examples
     --------

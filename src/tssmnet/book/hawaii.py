@@ -14,21 +14,11 @@ def fill_hawaii(
 ) -> xr.Dataset:
     """The SMAP cells of Hawaii, filled.
 
-    Parameters
-    ----------
-    model
-        A name of `tssmnet.models.MODELS`.
-    quality, predictor
-        As in `hawaii_cube`.
-    hidden
-        Share of the days of each cell that is hidden in blocks of 10 to 30 days before filling, to be judged on.
-    seed
-        Of blocks and model.
-
-    Returns
-    -------
-    xarray.Dataset
-        As `tssmnet.reconstruct` gives it, and ``target`` (time, pixel): the observations that were hidden.
+    `model`: a name of `tssmnet.models.MODELS`.
+    `quality`, `predictor`: as in `hawaii_cube`.
+    `hidden`: share of the days of each cell that is hidden in blocks of 10 to 30 days before filling, to be judged on.
+    `seed`: of blocks and model.
+    Returns as `tssmnet.reconstruct` gives it, and ``target`` (time, pixel): the observations that were hidden.
     """
     from tssmnet.gaps import simulate_gaps
     from tssmnet.reconstruction.memory import reconstruct

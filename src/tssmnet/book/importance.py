@@ -26,14 +26,9 @@ Groups = Mapping[str, Sequence[str]]
 def written_out(samples: Samples, rows: int = 0, seed: int = 0) -> tuple[Samples, NDArray[np.int64]]:
     """Samples as a table of their own, so that columns can be shuffled, and which of the given samples they are.
 
-    Parameters
-    ----------
-    samples
-        Any.
-    rows
-        Draw at most so many of them; 0 takes all.
-    seed
-        Of the draw.
+    `samples`: any.
+    `rows`: draw at most so many of them; 0 takes all.
+    `seed`: of the draw.
     """
     chosen = np.arange(len(samples))
     if 0 < rows < len(samples):
@@ -60,36 +55,18 @@ def permutation_importance(
 ) -> pd.DataFrame:
     """How much the RMSE on held-out samples grows when the features of a group are shuffled together.
 
-    Parameters
-    ----------
-    model
-        Fitted.
-    samples
-        Held-out samples; the model must not have learned from them.
-    y
-        Observed soil moisture, shape (n,), m3 m-3.
-    groups
-        Name to its features; each group is shuffled by one permutation of the samples.
-    repeats
-        Permutations of each group.
-    rows
-        Draw at most so many samples; 0 takes all.
-    seed
-        Of the draw and of the permutations.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Index ``group``; ``features`` (how many), ``increase`` and ``spread`` (mean and standard deviation over the
-        repeats of the growth of the RMSE, m3 m-3), ``share`` (of the RMSE without shuffling). Largest first. Attribute
-        ``rmse`` holds the RMSE without shuffling.
-
-    Raises
-    ------
-    UnknownNameError
-        If a group names a feature that is not there.
-    TssmnetError
-        If `y` does not fit the samples or `repeats` is below 1.
+    `model`: Fitted.
+    `samples`: held-out samples; the model must not have learned from them.
+    `y`: observed soil moisture, shape (n,), m3 m-3.
+    `groups`: name to its features; each group is shuffled by one permutation of the samples.
+    `repeats`: permutations of each group.
+    `rows`: draw at most so many samples; 0 takes all.
+    `seed`: of the draw and of the permutations.
+    Returns index ``group``; ``features`` (how many), ``increase`` and ``spread`` (mean and standard deviation over the
+    repeats of the growth of the RMSE, m3 m-3), ``share`` (of the RMSE without shuffling). Largest first. Attribute
+    ``rmse`` holds the RMSE without shuffling.
+    Raises UnknownNameError if a group names a feature that is not there.
+    Raises TssmnetError if `y` does not fit the samples or `repeats` is below 1.
     """
     if len(y) != len(samples) or repeats < 1:
         raise TssmnetError(f"{len(samples)} samples need as many values, and repeats >= 1; got {len(y)}, {repeats}")
@@ -130,18 +107,10 @@ def kind_groups(features: Features) -> dict[str, list[str]]:
 def descriptor_groups(names: Sequence[str], linked: Sequence[Sequence[str]] = ()) -> dict[str, list[str]]:
     """Groups of descriptors that must be shuffled together, each named by its members.
 
-    Parameters
-    ----------
-    names
-        The descriptors a model has.
-    linked
-        Further sets to keep together, such as the correlation groups of a `Screening`.
-
-    Returns
-    -------
-    dict
-        Descriptors tied at equal length (`Descriptor.ties`) or linked, directly or through others, share a group; the
-        rest stand alone. In the order of Table A1.
+    `names`: the descriptors a model has.
+    `linked`: further sets to keep together, such as the correlation groups of a `Screening`.
+    Returns descriptors tied at equal length (`Descriptor.ties`) or linked, directly or through others, share a group;
+    the rest stand alone. In the order of Table A1.
 
     Examples
     --------
@@ -196,19 +165,11 @@ def trial_importance(
 ) -> dict[str, Any]:
     """Fit a model on one feature set, and shuffle on the hidden observations: by kind, then the descriptors by group.
 
-    Parameters
-    ----------
-    cube, model, features, gap, params, seed
-        As for `tssmnet.trials.trial.fit_trial`.
-    repeats, rows
-        As for `permutation_importance`.
-
-    Returns
-    -------
-    dict
-        Fit for JSON: ``rmse`` without shuffling (m3 m-3), ``kind`` and ``descriptor``, the rows of
-        `permutation_importance` by `kind_groups` and by `descriptor_groups`, the correlation groups of the screening
-        among them.
+    `cube`, `model`, `features`, `gap`, `params`, `seed`: as for `tssmnet.trials.trial.fit_trial`.
+    `repeats`, `rows`: as for `permutation_importance`.
+    Returns fit for JSON: ``rmse`` without shuffling (m3 m-3), ``kind`` and ``descriptor``, the rows of
+    `permutation_importance` by `kind_groups` and by `descriptor_groups`, the correlation groups of the screening among
+    them.
     """
     fitted = fit_trial(cube, model, features, gap, seed=seed, params=params)
     samples, y = fitted.samples()
@@ -227,10 +188,7 @@ def trial_importance(
 def one_row_per_pixel(samples: Samples, y: NDArray[Any], seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
     """One sample of each pixel, drawn at random, for tests that take rows as independent.
 
-    Returns
-    -------
-    pandas.DataFrame, pandas.Series
-        Features by name and observed soil moisture (m3 m-3), one row a pixel.
+    Returns features by name and observed soil moisture (m3 m-3), one row a pixel.
     """
     order = np.random.default_rng(seed).permutation(len(samples))
     first = order[np.unique(samples.pixel[order], return_index=True)[1]]
@@ -241,19 +199,10 @@ def one_row_per_pixel(samples: Samples, y: NDArray[Any], seed: int = 0) -> tuple
 def relevance(table: pd.DataFrame, target: pd.Series, false_discoveries: float = 0.05) -> pd.DataFrame:
     """tsfresh's relevance test: Kendall's tau of each feature with the target, Benjamini-Hochberg over all features.
 
-    Parameters
-    ----------
-    table
-        Rows of features; missing values take their column's median. Rows are taken as independent.
-    target
-        One value a row.
-    false_discoveries
-        Share of wrongly kept features that is put up with.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Index ``feature``: ``p_value`` and ``relevant``. Constants are not relevant and have no p value.
+    `table`: rows of features; missing values take their column's median. Rows are taken as independent.
+    `target`: one value a row.
+    `false_discoveries`: share of wrongly kept features that is put up with.
+    Returns index ``feature``: ``p_value`` and ``relevant``. Constants are not relevant and have no p value.
     """
     from tsfresh.feature_selection.relevance import calculate_relevance_table
 

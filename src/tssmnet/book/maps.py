@@ -46,15 +46,8 @@ def outline(tolerance: float = 0.0) -> tuple[NDArray[np.float64], ...]:
 def land_outline(tolerance: float = 0.0) -> tuple[NDArray[np.float64], ...]:
     """The outline of all land as lines of (longitude, latitude) in degrees, without borders.
 
-    Parameters
-    ----------
-    tolerance
-        Leave out detail finer than this, in degrees; for interactive figures.
-
-    Raises
-    ------
-    DataUnavailableError
-        If the data set natural-earth is neither here nor to be had.
+    `tolerance`: leave out detail finer than this, in degrees; for interactive figures.
+    Raises DataUnavailableError if the data set natural-earth is neither here nor to be had.
     """
     import shapefile
     import shapely
@@ -74,20 +67,11 @@ def new_map(
 ) -> tuple[Any, list[Any]]:
     """An empty figure with `axes` maps.
 
-    Parameters
-    ----------
-    axes
-        How many.
-    projection
-        A name in `PROJECTIONS`.
-    columns
-        Maps in a row.
-    width
-        Of the figure, in inches.
-
-    Returns
-    -------
-    figure, list of axes
+    `axes`: how many.
+    `projection`: a name in `PROJECTIONS`.
+    `columns`: maps in a row.
+    `width`: of the figure, in inches.
+    Returns figure, list of axes.
     """
     import cartopy.crs as ccrs
     import matplotlib.pyplot as plt
@@ -114,22 +98,12 @@ def draw_field(
 ) -> Any:
     """Draw one field on a map: grids and pixels of a lattice as their cells, other pixels as squares.
 
-    Parameters
-    ----------
-    ax
-        From `new_map`.
-    field
-        `xarray.DataArray` over ``pixel`` or over ``y, x``, with coordinates ``lat`` and ``lon`` in degrees.
-    quantity
-        A name in `QUANTITIES`: colours and range.
-    size
-        Side of a scattered pixel's square, squared, in points; by default smaller the more there are.
-    limits
-        Colour range, if not the quantity's own.
-
-    Returns
-    -------
-    The drawn artist, for a colour bar.
+    `ax`: from `new_map`.
+    `field`: `xarray.DataArray` over ``pixel`` or over ``y, x``, with coordinates ``lat`` and ``lon`` in degrees.
+    `quantity`: a name in `QUANTITIES`: colours and range.
+    `size`: side of a scattered pixel's square, squared, in points; by default smaller the more there are.
+    `limits`: colour range, if not the quantity's own.
+    Returns the drawn artist, for a colour bar.
     """
     import cartopy.crs as ccrs
 
@@ -216,22 +190,11 @@ def map_fields(
 ) -> Any:
     """Maps side by side on one colour scale.
 
-    Parameters
-    ----------
-    fields
-        Title to field, see `draw_field`.
-    quantity
-        A name in `QUANTITIES`.
-    projection
-        A name in `PROJECTIONS`.
-    synthetic
-        Whether the data are made up, on a page whose profile does not say so: then the figure says it.
-    size
-        See `draw_field`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    `fields`: Title to field, see `draw_field`.
+    `quantity`: a name in `QUANTITIES`.
+    `projection`: a name in `PROJECTIONS`.
+    `synthetic`: whether the data are made up, on a page whose profile does not say so: then the figure says it.
+    `size`: see `draw_field`.
     """
     q = quantity_of(quantity)
     fig, axes = new_map(len(fields), projection=projection, columns=columns, width=width)
@@ -246,15 +209,8 @@ def map_fields(
 def day_slider(field: Any, quantity: str = "ssm", *, title: str = "", width: int = 640, height: int = 400) -> Any:
     """An interactive map with a slider over days that needs no server once the page is built.
 
-    Parameters
-    ----------
-    field
-        `xarray.DataArray` over ``time`` and ``pixel``, or ``time, y, x``, with ``lat`` and ``lon`` in degrees. Some
-        30 days and a few thousand cells at most: each frame is stored in the page, about 6 bytes a cell.
-
-    Returns
-    -------
-    holoviews object
+    `field`: `xarray.DataArray` over ``time`` and ``pixel``, or ``time, y, x``, with ``lat`` and ``lon`` in degrees.
+    Some 30 days and a few thousand cells at most: each frame is stored in the page, about 6 bytes a cell.
     """
     import holoviews as hv
     import hvplot.pandas

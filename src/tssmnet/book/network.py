@@ -23,19 +23,10 @@ class Block:
 def blocks_of(model: str, features: int, **params: Any) -> tuple[list[Block], list[tuple[int, int]], int]:
     """The layers of a network of the family, read from the modules it builds.
 
-    Parameters
-    ----------
-    model
-        ``tssmnet``, ``smnet`` or ``resautonet``.
-    features
-        Number of features it is given.
-    **params
-        Parameters of the model.
-
-    Returns
-    -------
-    list of Block, list of (int, int), int
-        Layers in order; shortcuts as (from, to) positions in that list; number of weights.
+    `model`: ``tssmnet``, ``smnet`` or ``resautonet``.
+    `features`: number of features it is given.
+    `**params`: parameters of the model.
+    Returns layers in order; shortcuts as (from, to) positions in that list; number of weights.
 
     Examples
     --------
@@ -77,18 +68,9 @@ COLOURS = {"input": "#BBBBBB", "convolution": "#009E73", "encoder": "#56B4E9", "
 def draw_network(model: str, features: int, title: str = "", ax: Any = None, **params: Any) -> Any:
     """Draw a network of the family: a bar a layer, as wide as the logarithm of its width; arcs are shortcuts.
 
-    Parameters
-    ----------
-    model, features, **params
-        As for `blocks_of`.
-    title
-        Above the drawing.
-    ax
-        Where to draw; a new figure by default.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    `model`, `features`, `**params`: as for `blocks_of`.
+    `title`: above the drawing.
+    `ax`: where to draw; a new figure by default.
     """
     import matplotlib.pyplot as plt
 

@@ -29,15 +29,8 @@ _NAMED = re.compile(r"""\bname\s*=\s*["']([^"']+)["']""")
 def contents() -> pd.DataFrame:
     """The list ``book/tables/contents.csv``: the paper's headings and tables in its order.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Columns item, page (name of a page of the book), made (names of figures and tables, by spaces), note.
-
-    Raises
-    ------
-    TssmnetError
-        If the list is not there.
+    Returns columns item, page (name of a page of the book), made (names of figures and tables, by spaces), note.
+    Raises TssmnetError if the list is not there.
     """
     path = BOOK / "tables" / "contents.csv"
     if not path.is_file():
@@ -95,10 +88,7 @@ def as_markdown(table: pd.DataFrame) -> str:
 def paper_table(number: int) -> pd.DataFrame:
     """A table of the paper, as typed from it into ``book/tables/table-<number>.csv``; its first line is the source.
 
-    Raises
-    ------
-    TssmnetError
-        If that table is not there.
+    Raises TssmnetError if that table is not there.
     """
     path = ROOT / "book" / "tables" / f"table-{number}.csv"
     if not path.is_file():
@@ -175,16 +165,10 @@ def table_3(
 ) -> list[dict[str, Any]]:
     """The rows of the paper's Table 3 on a cube, by the paper's random split: one `trial` each, with its ``setting``.
 
-    Parameters
-    ----------
-    cube
-        As for `trial`.
-    params
-        Model to its parameters, for a quick run.
-    rows
-        Which rows.
-    seed
-        Of the models.
+    `cube`: as for `trial`.
+    `params`: model to its parameters, for a quick run.
+    `rows`: which rows.
+    `seed`: of the models.
     """
     given = params or {}
     return [
@@ -203,24 +187,13 @@ def over_gaps(
 ) -> pd.DataFrame:
     """Trials of models and feature sets over kinds of gaps.
 
-    Parameters
-    ----------
-    cube
-        As for `trial`.
-    models
-        Model to the feature sets it is tried on.
-    params
-        Model to its parameters, for a quick run.
-    gaps
-        Names in `GAP_KINDS`.
-    seed
-        Of the models.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a trial, with the columns of `trial` less the history. What cannot be (descriptors on hidden pixels) is
-        left out.
+    `cube`: as for `trial`.
+    `models`: model to the feature sets it is tried on.
+    `params`: model to its parameters, for a quick run.
+    `gaps`: names in `GAP_KINDS`.
+    `seed`: of the models.
+    Returns one row a trial, with the columns of `trial` less the history. What cannot be (descriptors on hidden pixels)
+    is left out.
     """
     rows = [
         cached_trial(cube, model, features, gap, seed=seed, params=dict((params or {}).get(model, {})))
@@ -243,10 +216,7 @@ def series_of(
 ) -> dict[str, NDArray[Any]]:
     """Fit as `fit_trial` does and predict every day of some pixels.
 
-    Returns
-    -------
-    dict of ndarray
-        Shape (time, len(pixels)): ``estimate`` and ``record`` (m3 m-3), ``hidden`` (bool).
+    Returns shape (time, len(pixels)): ``estimate`` and ``record`` (m3 m-3), ``hidden`` (bool).
     """
     fitted = fit_trial(cube, model, features, gap, seed=seed, params=params)
     estimate = predict_everywhere(fitted, pixels.tolist())

@@ -18,16 +18,8 @@ from tssmnet.metrics.pooled import scores_from, sums_by_place
 def plot_series(series: Mapping[str, Any], *, labels: Mapping[str, str] | None = None, title: str = "") -> Any:
     """Time series one below the other on a common time axis; those with gaps as dots, precipitation as bars.
 
-    Parameters
-    ----------
-    series
-        Name to `xarray.DataArray` over ``time``.
-    labels
-        Axis label by name; by default the variable's ``long_name`` and ``units``.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    `series`: name to `xarray.DataArray` over ``time``.
+    `labels`: axis label by name; by default the variable's ``long_name`` and ``units``.
     """
     import matplotlib.pyplot as plt
 
@@ -61,20 +53,10 @@ def series_chooser(
 ) -> Any:
     """Interactive soil moisture series of several places, one chosen at a time; needs no server once the page is built.
 
-    Parameters
-    ----------
-    time
-        Days, shape (time,).
-    series
-        Name to values, shape (time, place), m3 m-3. NaN leaves a hole.
-    places
-        What the chooser says of each place.
-    dots
-        Names that are drawn as dots; the others are lines.
-
-    Returns
-    -------
-    holoviews object
+    `time`: days, shape (time,).
+    `series`: name to values, shape (time, place), m3 m-3. NaN leaves a hole.
+    `places`: what the chooser says of each place.
+    `dots`: names that are drawn as dots; the others are lines.
     """
     import holoviews as hv
     import hvplot.pandas  # noqa: F401
@@ -135,18 +117,9 @@ def density_panels(
 ) -> Any:
     """Density scatters side by side on one logarithmic scale, each with the 1:1 line, the regression and its scores.
 
-    Parameters
-    ----------
-    pairs
-        Title to reference and estimate, arrays of one shape, m3 m-3.
-    xlabel, ylabel
-        With units.
-    high, bins
-        Upper end of both axes, and bins along each.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    `pairs`: Title to reference and estimate, arrays of one shape, m3 m-3.
+    `xlabel`, `ylabel`: with units.
+    `high`, `bins`: upper end of both axes, and bins along each.
     """
     import matplotlib.pyplot as plt
     from matplotlib.colors import LogNorm
@@ -191,18 +164,9 @@ def _regression(ax: Any, x: NDArray[Any], y: NDArray[Any], high: float) -> None:
 def rank_chart(ranks: pd.DataFrame, judges: Mapping[str, str], titles: Mapping[str, str]) -> Any:
     """Ranks of products under several judges, one line a product: lines that cross are disagreements.
 
-    Parameters
-    ----------
-    ranks
-        Index product, a column for each judge.
-    judges
-        Column to its label on the axis, in the order to draw.
-    titles
-        Product to its label.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    `ranks`: index product, a column for each judge.
+    `judges`: column to its label on the axis, in the order to draw.
+    `titles`: product to its label.
     """
     import matplotlib.pyplot as plt
 
@@ -223,16 +187,8 @@ def rank_chart(ranks: pd.DataFrame, judges: Mapping[str, str], titles: Mapping[s
 def station_panels(panels: Mapping[str, Mapping[str, xr.DataArray]], titles: Mapping[str, str]) -> Any:
     """Soil moisture at several places, one panel each: stations and SMAP as dots, the others as lines.
 
-    Parameters
-    ----------
-    panels
-        Title of the panel to series over ``time``, by a name in `tssmnet.book.style.PRODUCT_COLOURS`, m3 m-3.
-    titles
-        Name of a series to its label.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    `panels`: title of the panel to series over ``time``, by a name in `tssmnet.book.style.PRODUCT_COLOURS`, m3 m-3.
+    `titles`: name of a series to its label.
     """
     import matplotlib.pyplot as plt
 
@@ -258,18 +214,9 @@ def station_panels(panels: Mapping[str, Mapping[str, xr.DataArray]], titles: Map
 def cause_bars(months: NDArray[Any], share: Mapping[str, NDArray[Any]], colours: Mapping[str, str]) -> Any:
     """Stacked bars by month: the share of cells and days of each cause.
 
-    Parameters
-    ----------
-    months
-        Shape (month,), datetime64.
-    share
-        Cause to its share by month, in the order of stacking.
-    colours
-        By cause.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    `months`: shape (month,), datetime64.
+    `share`: cause to its share by month, in the order of stacking.
+    `colours`: by cause.
     """
     import matplotlib.pyplot as plt
 
@@ -291,18 +238,9 @@ def cause_maps(
 ) -> Any:
     """Maps of the most frequent cause.
 
-    Parameters
-    ----------
-    fields
-        Title to index into `names`, over ``pixel``.
-    names, colours
-        Of the causes.
-    projection
-        A name in `tssmnet.book.maps.PROJECTIONS`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    `fields`: Title to index into `names`, over ``pixel``.
+    `names`, `colours`: of the causes.
+    `projection`: a name in `tssmnet.book.maps.PROJECTIONS`.
     """
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
@@ -321,20 +259,10 @@ def cause_maps(
 def error_dots(table: pd.DataFrame, columns: Mapping[str, str], kinds: Sequence[str], titles: Mapping[str, str]) -> Any:
     """Scores of products by kind, a panel for each score, a row for each kind.
 
-    Parameters
-    ----------
-    table
-        Index (product, label), as `tssmnet.book.truth.errors_of_products` gives it.
-    columns
-        Score to its label with unit.
-    kinds
-        Labels, top to bottom.
-    titles
-        Product to its label; a product without a value under a kind is left out there.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    `table`: index (product, label), as `tssmnet.book.truth.errors_of_products` gives it.
+    `columns`: score to its label with unit.
+    `kinds`: labels, top to bottom.
+    `titles`: product to its label; a product without a value under a kind is left out there.
     """
     import matplotlib.pyplot as plt
 
@@ -388,16 +316,8 @@ def length_lines(
 def number_grid(values: pd.DataFrame, share: pd.DataFrame, quantity: str = "rmse") -> Any:
     """A grid of coloured numbers, each with its share in per cent below; cells of share 0 stay empty.
 
-    Parameters
-    ----------
-    values, share
-        Of one shape, index and columns as labels; shares between 0 and 1.
-    quantity
-        A name in `tssmnet.book.style.QUANTITIES`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    `values`, `share`: of one shape, index and columns as labels; shares between 0 and 1.
+    `quantity`: a name in `tssmnet.book.style.QUANTITIES`.
     """
     import matplotlib.pyplot as plt
 

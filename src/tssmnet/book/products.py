@@ -85,29 +85,14 @@ def filled_product(
 ) -> xr.DataArray:
     """One product over the whole cube, computed once.
 
-    Parameters
-    ----------
-    cube
-        Dims (time, pixel) or (time, y, x), as `tssmnet.check_cube` has it.
-    name
-        A key of `PRODUCTS`.
-    params
-        Model to its parameters, see `product_params`.
-    seed
-        Of the model and of the rows drawn.
-    samples
-        Most observations that a model learns from, drawn at random from all; 0 takes all.
-
-    Returns
-    -------
-    xarray.DataArray
-        Dims (time, pixel), float32, m3 m-3. SMAP: the observations, NaN in the gaps. A model: its value on every
-        pixel-day, cut to 0..1, NaN only where the cube has no predictor.
-
-    Raises
-    ------
-    UnknownNameError
-        For an unknown product, or a parameter that its model does not have.
+    `cube`: dims (time, pixel) or (time, y, x), as `tssmnet.check_cube` has it.
+    `name`: a key of `PRODUCTS`.
+    `params`: model to its parameters, see `product_params`.
+    `seed`: of the model and of the rows drawn.
+    `samples`: most observations that a model learns from, drawn at random from all; 0 takes all.
+    Returns dims (time, pixel), float32, m3 m-3. SMAP: the observations, NaN in the gaps. A model: its value on every
+    pixel-day, cut to 0..1, NaN only where the cube has no predictor.
+    Raises UnknownNameError for an unknown product, or a parameter that its model does not have.
     """
     product = PRODUCTS[require_known(name, PRODUCTS, "product")]
     for key in params or {}:
@@ -129,10 +114,7 @@ def products(
 ) -> xr.DataArray:
     """Several products side by side, see `filled_product`.
 
-    Returns
-    -------
-    xarray.DataArray
-        ``ssm``, dims (product, time, pixel), m3 m-3, lazy; ``product`` holds the keys of `PRODUCTS`.
+    Returns ``ssm``, dims (product, time, pixel), m3 m-3, lazy; ``product`` holds the keys of `PRODUCTS`.
     """
     if not names:
         raise TssmnetError(f"name one product or more of {', '.join(PRODUCTS)}")
@@ -158,19 +140,10 @@ def model_everywhere(
 
     A pixel without any observation has no descriptors: it is served by the same model fitted without them.
 
-    Parameters
-    ----------
-    cube
-        Dims (time, pixel).
-    model, features
-        Names in `MODELS` and `FEATURE_SETS`.
-    params, seed, samples
-        See `filled_product`.
-
-    Returns
-    -------
-    xarray.Dataset
-        ``ssm`` (time, pixel), m3 m-3, without coordinates.
+    `cube`: dims (time, pixel).
+    `model`, `features`: names in `MODELS` and `FEATURE_SETS`.
+    `params`, `seed`, `samples`: see `filled_product`.
+    Returns ``ssm`` (time, pixel), m3 m-3, without coordinates.
     """
     options = FEATURE_SETS[require_known(features, FEATURE_SETS, "feature set")]
     record = cube["ssm"].values

@@ -78,11 +78,8 @@ def autocorrelation(ssm: Float, lags: Sequence[int] = LAGS) -> dict[int, float]:
 def consecutive(ssm: Float, rain: Float, longest: int = 8) -> pd.DataFrame:
     """Pairs of an observation and the next one at most `longest` days later.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Columns pixel, days (between), before, after (m3 m-3), rain (mm from the first day to the day of the
-        second, the first excluded).
+    Returns columns pixel, days (between), before, after (m3 m-3), rain (mm from the first day to the day of the second,
+    the first excluded).
     """
     parts = []
     total = np.nancumsum(np.nan_to_num(rain), axis=0)
@@ -103,12 +100,8 @@ def drydown_days(pairs: pd.DataFrame, floor: Float, driest_rain: float = 0.5) ->
     is exp(-days / e-folding). Only the upper half of each pixel's values enters, where a dry-down can be told from
     noise.
 
-    Parameters
-    ----------
-    pairs
-        From `consecutive`.
-    floor
-        m3 m-3 per pixel, the level dry-downs tend to.
+    `pairs`: from `consecutive`.
+    `floor`: m3 m-3 per pixel, the level dry-downs tend to.
     """
     a, b = pairs["before"] - floor[pairs["pixel"]], pairs["after"] - floor[pairs["pixel"]]
     dry = pairs.assign(aa=a * a, ab=a * b, a=a)[pairs["rain"] <= driest_rain]
@@ -175,17 +168,9 @@ def forcing_correlation(ssm: Float, rain: Float, air_temperature: Float | None =
 def statistics(cube: xr.Dataset, smallest: int = 60) -> pd.Series:
     """All statistics of one cube, by name.
 
-    Parameters
-    ----------
-    cube
-        With ``precipitation`` (mm d-1); ``air_temperature`` (K) adds the statistics of frost.
-    smallest
-        Pixels with fewer observations are left out of all but the coverage.
-
-    Raises
-    ------
-    TssmnetError
-        If the cube has no precipitation or no pixel with `smallest` observations.
+    `cube`: with ``precipitation`` (mm d-1); ``air_temperature`` (K) adds the statistics of frost.
+    `smallest`: pixels with fewer observations are left out of all but the coverage.
+    Raises TssmnetError if the cube has no precipitation or no pixel with `smallest` observations.
     """
     if "precipitation" not in cube:
         raise TssmnetError(
@@ -269,15 +254,8 @@ def halves(cube: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
 def descriptor_distances(first: xr.Dataset, second: xr.Dataset) -> pd.Series:
     """Kolmogorov-Smirnov distance of each variable's values: 0 for one distribution, 1 where they do not overlap.
 
-    Parameters
-    ----------
-    first, second
-        As `tssmnet.temporal_descriptors` gives them.
-
-    Returns
-    -------
-    pandas.Series
-        Index the variables of `first`; NaN where a side has no value.
+    `first`, `second`: as `tssmnet.temporal_descriptors` gives them.
+    Returns index the variables of `first`; NaN where a side has no value.
     """
     from scipy.stats import ks_2samp
 
@@ -291,17 +269,10 @@ def descriptor_distances(first: xr.Dataset, second: xr.Dataset) -> pd.Series:
 def orbit_agreement(days: Mapping[str, tuple[Float, Float]]) -> pd.Series:
     """How well the orbit simulator tells which cells a dated record holds.
 
-    Parameters
-    ----------
-    days
-        ISO date to the latitudes and longitudes of the cells that have a value on it; a cell that both overpasses of
-        the day saw stands there twice, so the simulator has to tell 0, 1 and 2 apart.
-
-    Returns
-    -------
-    pandas.Series
-        Share of cells and days told right, over all cells of the record; index 0 is the right date, 1 to 7 are the
-        other days of the repeat cycle, as if the date were wrong by so many days.
+    `days`: ISO date to the latitudes and longitudes of the cells that have a value on it; a cell that both overpasses
+    of the day saw stands there twice, so the simulator has to tell 0, 1 and 2 apart.
+    Returns share of cells and days told right, over all cells of the record; index 0 is the right date, 1 to 7 are the
+    other days of the repeat cycle, as if the date were wrong by so many days.
     """
     from tssmnet.twin.orbits import REPEAT_DAYS, cycle_day, overpass_masks
 

@@ -47,17 +47,9 @@ QUICK: Mapping[str, Any] = {
 def simulated_data(seed: int = 0, n: int = 1200) -> tuple[Float, Float]:
     """Synthetic samples.
 
-    Parameters
-    ----------
-    seed
-        Same seed, same samples.
-    n
-        How many.
-
-    Returns
-    -------
-    ndarray, ndarray
-        Features (n, 8) and target (n,), float32, without unit.
+    `seed`: same seed, same samples.
+    `n`: how many.
+    Returns features (n, 8) and target (n,), float32, without unit.
 
     Examples
     --------
@@ -77,20 +69,11 @@ def simulated_data(seed: int = 0, n: int = 1200) -> tuple[Float, Float]:
 def shortcut_trial(seed: int = 0, shortcuts: bool = True, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Train the residual autoencoder on 960 of 1200 synthetic samples and score it on the other 240.
 
-    Parameters
-    ----------
-    seed
-        Of data, split and network.
-    shortcuts
-        False takes the shortcuts away.
-    params
-        Settings that differ from `AS_PUBLISHED` and `QUICK`.
-
-    Returns
-    -------
-    dict
-        ``seed``, ``shortcuts``, ``r2`` on the test samples, ``linear_r2`` of ordinary least squares on the same
-        samples, ``history``.
+    `seed`: of data, split and network.
+    `shortcuts`: false takes the shortcuts away.
+    `params`: settings that differ from `AS_PUBLISHED` and `QUICK`.
+    Returns ``seed``, ``shortcuts``, ``r2`` on the test samples, ``linear_r2`` of ordinary least squares on the same
+    samples, ``history``.
     """
     x, y = simulated_data(seed)
     order = np.random.default_rng([seed, 1]).permutation(len(y))

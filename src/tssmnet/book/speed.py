@@ -50,10 +50,8 @@ def synthetic_series(count: int, days: int, seed: int = 0) -> NDArray[np.float64
 def beside_tsfresh(series: NDArray[np.float64], few: int) -> pd.DataFrame:
     """Processor time of the descriptors of `series` (n, days) beside tsfresh's own calculators on the first `few`.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Rows tsfresh and tssmnet; ``functions``, ``series``, ``ms_per_series`` (milliseconds of one core), ``ratio``.
+    Returns rows tsfresh and tssmnet; ``functions``, ``series``, ``ms_per_series`` (milliseconds of one core),
+    ``ratio``.
     """
     import tsfresh.feature_extraction.feature_calculators as calculators
 
@@ -178,10 +176,7 @@ class Gpu:
     bandwidth_tb_per_s: float
 
 
-GPUS = (
-    Gpu("NVIDIA A100 80 GB SXM", 312.0, 2.04),
-    Gpu("NVIDIA H100 80 GB SXM", 989.0, 3.35),
-)
+GPUS = (Gpu("NVIDIA A100 80 GB SXM", 312.0, 2.04), Gpu("NVIDIA H100 80 GB SXM", 989.0, 3.35))
 """From the makers' data sheets, products without sparsity (the A100 multiplies half-precision numbers at the same rate
 as bfloat16)."""
 
@@ -201,11 +196,8 @@ class Work:
 def work_of(model: str, features: int, batch: int = 1024) -> tuple[Work, Work]:
     """Work of a prediction and of a training step, counted while a network of the table of models runs.
 
-    Returns
-    -------
-    (prediction, training)
-        Bytes are those of every operation's result, written once and read once; in training twice that of all
-        results of forward and backward pass.
+    Returns bytes are those of every operation's result, written once and read once; in training twice that of all
+    results of forward and backward pass.
     """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -251,23 +243,12 @@ def _Results() -> Any:
 def projected_minutes(work: Work, samples: float, batch: int, gpu: Gpu, share: float) -> dict[str, float]:
     """Minutes that `samples` would take on a GPU, each limit alone: a projection, not a measurement.
 
-    Parameters
-    ----------
-    work
-        Of one sample, and kernels of a batch.
-    samples
-        Samples in all, over all epochs.
-    batch
-        Samples of a step.
-    gpu
-        Its peaks.
-    share
-        Share of both peaks that is reached, an assumption.
-
-    Returns
-    -------
-    dict
-        Minutes by ``arithmetic``, ``memory``, ``launches``, and the largest of them, ``minutes``.
+    `work`: of one sample, and kernels of a batch.
+    `samples`: samples in all, over all epochs.
+    `batch`: samples of a step.
+    `gpu`: its peaks.
+    `share`: share of both peaks that is reached, an assumption.
+    Returns minutes by ``arithmetic``, ``memory``, ``launches``, and the largest of them, ``minutes``.
     """
     parts = {
         "arithmetic": samples * work.flops / (share * gpu.bfloat16_tflops * 1e12),

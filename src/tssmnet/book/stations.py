@@ -23,26 +23,14 @@ def errors_of_means(
 ) -> pd.DataFrame:
     """How the RMSE of a field against stations falls when several stations of one cell are averaged.
 
-    Parameters
-    ----------
-    values
-        `readings`, dims (time, station).
-    cells
-        Cell of each station, as `nearest_pixels` gives it.
-    fields
-        Name to an array (time, pixel) on the same days, m3 m-3.
-    takes
-        How many stations of a cell are averaged; only cells with as many as the largest take part.
-    draws
-        Random choices of stations in each cell.
-    seed
-        Of the choices.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Index `takes`, a column for each field: RMSE in m3 m-3, NaN where no cell has that many stations. The attribute
-        ``cells`` says how many took part.
+    `values`: `readings`, dims (time, station).
+    `cells`: cell of each station, as `nearest_pixels` gives it.
+    `fields`: name to an array (time, pixel) on the same days, m3 m-3.
+    `takes`: how many stations of a cell are averaged; only cells with as many as the largest take part.
+    `draws`: random choices of stations in each cell.
+    `seed`: of the choices.
+    Returns index `takes`, a column for each field: RMSE in m3 m-3, NaN where no cell has that many stations. The
+    attribute ``cells`` says how many took part.
     """
     rng = np.random.default_rng([0xCE11, seed])
     known = values.transpose("time", "station").values
@@ -66,18 +54,10 @@ def errors_of_means(
 def on_cells(field: xr.DataArray, like: xr.DataArray | xr.Dataset, degrees: float = 0.25) -> NDArray[np.float32]:
     """A product on the cells of a coarser or finer grid in degrees, for a comparison day by day.
 
-    Parameters
-    ----------
-    field
-        Dims (time, pixel), m3 m-3, with ``lat``, ``lon``.
-    like
-        Centres ``lat``, ``lon`` over ``pixel``, of cells `degrees` wide.
-
-    Returns
-    -------
-    ndarray
-        Shape (time, pixels of `like`): the mean of the cells of `field` whose centre lies inside; where none does, the
-        nearest one.
+    `field`: dims (time, pixel), m3 m-3, with ``lat``, ``lon``.
+    `like`: centres ``lat``, ``lon`` over ``pixel``, of cells `degrees` wide.
+    Returns shape (time, pixels of `like`): the mean of the cells of `field` whose centre lies inside; where none does,
+    the nearest one.
     """
     from scipy.sparse import csr_matrix
     from scipy.spatial import cKDTree

@@ -112,12 +112,8 @@ class Stored:
 def stored_result(name: str, command: str) -> Stored:
     """Read ``results/<name>``.
 
-    Parameters
-    ----------
-    name
-        File name in ``results/``.
-    command
-        What writes it, told to the reader where it is missing.
+    `name`: file name in ``results/``.
+    `command`: what writes it, told to the reader where it is missing.
     """
     path = Path(ROOT / "results" / name)
     if not path.is_file():
@@ -148,14 +144,10 @@ def gap_table(rows: Any, value: str = "rmse") -> pd.DataFrame:
 def strata_table(runs: Iterable[Mapping[str, Any]], kind: str, gaps: Sequence[str]) -> pd.DataFrame:
     """RMSE (m3 m-3) by stratum and model, pooled over the runs of some kinds of gaps; column ``inside`` in percent.
 
-    Parameters
-    ----------
-    runs
-        Of an evaluation, with their ``strata``: number, sum of squares and, of a model with intervals, number inside.
-    kind
-        ``days`` or ``season``.
-    gaps
-        Kinds of gaps to pool.
+    `runs`: of an evaluation, with their ``strata``: number, sum of squares and, of a model with intervals, number
+    inside.
+    `kind`: ``days`` or ``season``.
+    `gaps`: kinds of gaps to pool.
 
     Examples
     --------
@@ -190,12 +182,8 @@ SCORE_DIGITS = {"bias": 4, "r": 2, "slope": 3}
 def score_table(scores: pd.DataFrame, titles: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Scores as Table 4 prints them, as text: rounded as there, intervals in brackets where there are any.
 
-    Parameters
-    ----------
-    scores
-        Columns of `SCORE_TITLES`, some with ``<score>_low`` and ``<score>_high``, as `pooled_table` gives.
-    titles
-        What the rows are called, by their index.
+    `scores`: columns of `SCORE_TITLES`, some with ``<score>_low`` and ``<score>_high``, as `pooled_table` gives.
+    `titles`: what the rows are called, by their index.
 
     Examples
     --------

@@ -67,18 +67,10 @@ def season_labels(time: ArrayLike, pixels: int) -> Labels:
 def gap_causes(observations: xr.Dataset, truth: xr.Dataset | None = None) -> tuple[Labels, tuple[str, ...]]:
     """Why each pixel-day has no observation.
 
-    Parameters
-    ----------
-    observations
-        With ``gap_cause`` and its CF flags, dims (time, pixel); the first flag means observed.
-    truth
-        With ``frozen`` and ``snow_water``: then days between orbits on which the soil was frozen or under snow are told
-        apart, for an overpass would not have helped them.
-
-    Returns
-    -------
-    labels, names
-        Shape (time, pixel), index into names.
+    `observations`: with ``gap_cause`` and its CF flags, dims (time, pixel); the first flag means observed.
+    `truth`: with ``frozen`` and ``snow_water``: then days between orbits on which the soil was frozen or under snow are
+    told apart, for an overpass would not have helped them.
+    Returns shape (time, pixel), index into names.
     """
     cause = observations["gap_cause"]
     flags = [int(v) for v in np.atleast_1d(cause.attrs["flag_values"])]
@@ -99,20 +91,11 @@ def gap_causes(observations: xr.Dataset, truth: xr.Dataset | None = None) -> tup
 def errors_by(truth: ArrayLike, estimate: ArrayLike, labels: Labels, names: Sequence[str]) -> pd.DataFrame:
     """True scores of an estimate, apart by label.
 
-    Parameters
-    ----------
-    truth, estimate
-        Shape (time, pixel), m3 m-3; pairs with NaN do not count.
-    labels
-        Shape (time, pixel): index into `names`; -1 is left out.
-    names
-        Of the labels.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Index `names`: ``count``, ``share`` of the pairs, ``bias``, ``rmse``, ``ubrmse``, ``r``, ``slope`` pooled, and
-        ``rmse_in_time``: the error left when each cell's mean error under that label is taken away. m3 m-3.
+    `truth`, `estimate`: shape (time, pixel), m3 m-3; pairs with NaN do not count.
+    `labels`: shape (time, pixel): index into `names`; -1 is left out.
+    `names`: of the labels.
+    Returns index `names`: ``count``, ``share`` of the pairs, ``bias``, ``rmse``, ``ubrmse``, ``r``, ``slope`` pooled,
+    and ``rmse_in_time``: the error left when each cell's mean error under that label is taken away. m3 m-3.
     """
     x, y = np.asarray(truth, np.float64), np.asarray(estimate, np.float64)
     kinds, pixels = len(names), x.shape[1]
@@ -149,21 +132,12 @@ def random_split(
 
     One observation in five is hidden at random, the model learns from the others and predicts every pixel-day.
 
-    Parameters
-    ----------
-    cube
-        Dims (time, pixel), with gaps.
-    truth
-        True soil moisture on the same dims, m3 m-3.
-    model, features, seed, params
-        As in `tssmnet.trials.trial.fit_trial`.
-
-    Returns
-    -------
-    dict
-        RMSE in m3 m-3: ``split`` on the hidden observations against what was observed, which is what a random split
-        reports; ``split_truth`` the same days against the truth; ``gaps_truth`` the days that were never observed,
-        against the truth; each with ``_in_time``, where each cell's mean error is taken away.
+    `cube`: dims (time, pixel), with gaps.
+    `truth`: true soil moisture on the same dims, m3 m-3.
+    `model`, `features`, `seed`, `params`: as in `tssmnet.trials.trial.fit_trial`.
+    Returns RMSE in m3 m-3: ``split`` on the hidden observations against what was observed, which is what a random split
+    reports; ``split_truth`` the same days against the truth; ``gaps_truth`` the days that were never observed, against
+    the truth; each with ``_in_time``, where each cell's mean error is taken away.
     """
     fitted = fit_trial(cube, model, features, "random", seed=seed, params=params)
     real = truth.transpose("time", "pixel").values.astype(np.float64)

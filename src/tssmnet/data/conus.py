@@ -57,12 +57,10 @@ DYNAMIC = {
     "air_temperature": Field("TMP_2_FORA", _attrs("air temperature at 2 m", "K", "air_temperature")),
     "specific_humidity": Field("SPFH_2_FORA", _attrs("specific humidity at 2 m", "1", "specific_humidity")),
     "longwave_radiation": Field(
-        "DLWRF_FORA",
-        _attrs("downward longwave radiation", "W m-2", "surface_downwelling_longwave_flux_in_air"),
+        "DLWRF_FORA", _attrs("downward longwave radiation", "W m-2", "surface_downwelling_longwave_flux_in_air")
     ),
     "shortwave_radiation": Field(
-        "DSWRF_FORA",
-        _attrs("downward shortwave radiation", "W m-2", "surface_downwelling_shortwave_flux_in_air"),
+        "DSWRF_FORA", _attrs("downward shortwave radiation", "W m-2", "surface_downwelling_shortwave_flux_in_air")
     ),
     "wind_east": Field("UGRD_10_FORA", _attrs("eastward wind at 10 m", "m s-1", "eastward_wind")),
     "wind_north": Field("VGRD_10_FORA", _attrs("northward wind at 10 m", "m s-1", "northward_wind")),

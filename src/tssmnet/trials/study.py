@@ -47,10 +47,7 @@ STUDY_PARTS = {
 }
 """What an evaluation consists of; each part has a result file of its own."""
 
-RESULTS = {
-    "paper": ROOT / "results" / "conus-evaluation.json",
-    "filler": ROOT / "results" / "conus-filler.json",
-}
+RESULTS = {"paper": ROOT / "results" / "conus-evaluation.json", "filler": ROOT / "results" / "conus-filler.json"}
 
 SPLIT = "2016-04-01"
 """First day of the second year of the real record: ``ahead`` trains before it and scores from it on."""

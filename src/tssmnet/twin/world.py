@@ -91,16 +91,7 @@ SOIL_LIMITS = ("residual", "wilting", "field_capacity", "saturation")
 TRUTH = ("ssm_true", "ssm_true_pm", "deep_moisture", "frozen", "snow_water", "green", "lst_true", "precipitation",
          "air_temperature", "radiation", "cloud_cover")  # fmt: skip
 
-SEEN = (
-    "ssm_am",
-    "ssm_pm",
-    "gap_cause",
-    "gap_cause_pm",
-    "lst_clear",
-    "precipitation",
-    "air_temperature",
-    "radiation",
-)
+SEEN = ("ssm_am", "ssm_pm", "gap_cause", "gap_cause_pm", "lst_clear", "precipitation", "air_temperature", "radiation")
 
 COMPOSITES = ("ndvi_composite", "evi_composite")
 MODIS_AND_FORCING = ("lst_clear", "air_temperature", "radiation")

@@ -151,9 +151,7 @@ def sinusoidal_tile(h: int, v: int, pixels: int) -> GeoBox:
 
     size = SINUSOIDAL_TILE / pixels
     return GeoBox(
-        (pixels, pixels),
-        Affine(size, 0, (h - 18) * SINUSOIDAL_TILE, 0, -size, (9 - v) * SINUSOIDAL_TILE),
-        SINUSOIDAL,
+        (pixels, pixels), Affine(size, 0, (h - 18) * SINUSOIDAL_TILE, 0, -size, (9 - v) * SINUSOIDAL_TILE), SINUSOIDAL
     )
 
 
