@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 from tssmnet import cli
@@ -75,6 +76,38 @@ def test_validate_prints_and_writes_the_table(cube_path, tmp_path, capsys):
     assert cli.main(arguments) == 0
     assert "median" in capsys.readouterr().out
     assert "rmse_low" in (tmp_path / "scores.csv").read_text()
+
+
+def test_validate_writes_over_its_own_tables_and_nothing_else(cube_path, tmp_path, capsys):
+    series = mock_cube(days=60, pixels=4, observed=1.0)["ssm"].isel(pixel=[0, 1])
+    stations = tmp_path / "stations.csv"
+    series.to_dataframe().reset_index().rename(columns={"pixel": "station"}).to_csv(stations, index=False)
+    (tmp_path / "notes.csv").write_text("mine")
+    (tmp_path / "link.csv").symlink_to(stations)
+    (tmp_path / "folder.csv").mkdir()
+    before = stations.read_bytes()
+    for out in (stations, tmp_path / "link.csv", cube_path, f"{cube_path}/scores.csv", tmp_path / "notes.csv",
+                tmp_path / "folder.csv", tmp_path / "absent" / "scores.csv"):  # fmt: skip
+        assert cli.main(["validate", cube_path, str(stations), "--csv", str(out)]) == 2
+        assert str(out) in capsys.readouterr().err
+    assert stations.read_bytes() == before
+    assert (tmp_path / "notes.csv").read_text() == "mine"
+    for _ in range(2):
+        assert cli.main(["validate", cube_path, str(stations), "--csv", str(tmp_path / "scores.csv")]) == 0
+
+
+def test_validate_takes_a_depth_flags_and_hours(cube_path, tmp_path, capsys):
+    series = mock_cube(days=60, pixels=4, observed=1.0)["ssm"].isel(pixel=[0])
+    table = series.to_dataframe().reset_index().rename(columns={"pixel": "station"}).assign(depth=0.05, qc=1)
+    stations = tmp_path / "stations.csv"
+    pd.concat([table, table.assign(depth=0.5, ssm=0.9)]).to_csv(stations, index=False)
+    assert cli.main(["validate", cube_path, str(stations)]) == 2
+    assert "column qc: flag '1'" in capsys.readouterr().err
+    assert cli.main(["validate", cube_path, str(stations), "--good", "1"]) == 2
+    assert "several depths: 0.05, 0.5 m" in capsys.readouterr().err
+    assert cli.main(["validate", cube_path, str(stations), "--good", "1", "--depth", "0.05"]) == 0
+    for words in (["--min-hours", "0"], ["--largest-km", "nan"], ["--largest-km", "-5"], ["--depth", "-1"]):
+        assert cli.main(["validate", cube_path, str(stations), "--good", "1", *words]) == 2
 
 
 def test_book_hands_its_options_on(monkeypatch):

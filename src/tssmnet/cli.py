@@ -200,7 +200,14 @@ def _extend(options: argparse.Namespace) -> int:
 def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("validate", help="score a cube against stations: each, then median and quartiles")
     command.add_argument("cube", metavar="CUBE", help="a cube, filled or not, .zarr or .nc")
-    command.add_argument("stations", metavar="STATIONS", help=".nc or .csv with station, lat, lon, time, ssm")
+    command.add_argument(
+        "stations", metavar="STATIONS", help=".nc or .csv with station, lat, lon, time, ssm, or a folder of the ISMN"
+    )
+    command.add_argument("--depth", type=float, metavar="M", help="of the sensors, where there are several depths")
+    command.add_argument("--good", nargs="+", metavar="FLAG", help="flags that are good, where this cannot be told")
+    command.add_argument(
+        "--min-hours", type=int, default=1, help="hours with readings that a daily mean needs (default: %(default)s)"
+    )
     command.add_argument("--largest-km", type=float, default=50.0, help="farthest nearest pixel (default: %(default)s)")
     command.add_argument("--no-ci", action="store_true", help="leave the 95 %% intervals out")
     command.add_argument("--csv", help="write the table there as well")
@@ -208,15 +215,18 @@ def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def _validate(options: argparse.Namespace) -> int:
-    from tssmnet.cube import open_dataset, require_ssm
-    from tssmnet.metrics.stations import open_stations, validate
+    from tssmnet.cube import open_dataset, placing, require_ssm
+    from tssmnet.metrics.stations import check_scores_path, open_stations, validate
 
+    if options.csv:
+        check_scores_path(options.csv, options.cube, options.stations)
     cube = open_dataset(options.cube)
     require_ssm(cube, options.cube)
-    stations = open_stations(options.stations)
+    stations = open_stations(options.stations, depth=options.depth, good=options.good, min_hours=options.min_hours)
     table = validate(cube, stations, largest_km=options.largest_km, ci=not options.no_ci)
     if options.csv:
-        table.to_csv(options.csv)
+        with placing(options.csv) as temporary:
+            table.to_csv(temporary)
     shown = table.drop(columns=[c for c in table if str(c).endswith(("_low", "_high"))])
     print(shown.to_string(float_format=lambda v: f"{v:.4g}", na_rep="-"))
     return 0

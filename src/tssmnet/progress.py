@@ -15,6 +15,12 @@ def quiet() -> bool:
     return bool(os.environ.get("TSSMNET_QUIET")) or not sys.stderr.isatty()
 
 
+def note(text: str) -> None:
+    """One line on standard error that a user should see; none where ``TSSMNET_QUIET`` is set."""
+    if not os.environ.get("TSSMNET_QUIET"):
+        print(f"tssmnet: {text}", file=sys.stderr, flush=True)
+
+
 def bar(items: Iterable[T], title: str, *, total: int | None = None, progress: bool | None = None) -> Iterator[T]:
     """The items, with a progress bar on standard error unless it is quiet; `progress` decides where it is given."""
     from tqdm import tqdm

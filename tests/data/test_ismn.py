@@ -108,13 +108,66 @@ def test_bad_flags_refuse_values_and_old_and_new_good_flags_keep_them(tmp_path):
     assert ismn.read_sensor(path).daily(good={"G"}, min_hours=1).tolist() == [pytest.approx(0.1)]
 
 
-def test_two_sensors_of_a_station_are_averaged_and_deep_ones_left_out(tmp_path):
+def test_one_sensor_stands_for_a_station_and_depths_are_never_averaged(tmp_path, capsys):
     write(tmp_path / "NET" / "A", "A", "h", [0.1] * 48, ["G"] * 48, depth=(0.03, 0.03))
     write(tmp_path / "NET" / "A", "A", "h", [0.3] * 24, ["G"] * 24, depth=(0.05, 0.05))
     write(tmp_path / "NET" / "A", "A", "h", [0.9] * 48, ["G"] * 48, depth=(0.1, 0.1))
     stations = ismn.read_stations(tmp_path)
-    np.testing.assert_allclose(stations.ssm.values[:, 0], [0.2, 0.1])
-    assert stations.sensors.values.tolist() == [2]
+    np.testing.assert_allclose(stations.ssm.values[:, 0], [0.3])
+    assert stations.depth.values.tolist() == [0.05]
+    assert "at 0.03 m left aside" in stations.losses
+    np.testing.assert_allclose(ismn.read_stations(tmp_path, depth=0.1).ssm.values[:, 0], [0.9, 0.9])
+    assert capsys.readouterr().err == ""
+
+
+def test_of_two_sensors_at_one_depth_the_one_with_most_days_is_taken(tmp_path):
+    write(tmp_path, "A", "h", [0.1] * 24, ["G"] * 24, sensor="first")
+    write(tmp_path, "A", "h", [0.3] * 48, ["G"] * 48, sensor="second")
+    stations = ismn.read_stations(tmp_path)
+    np.testing.assert_allclose(stations.ssm.values[:, 0], [0.3, 0.3])
+    assert "first at 0.05 m left aside for second" in stations.losses
+
+
+def test_what_is_wrong_with_one_station_is_said_and_the_rest_goes_on(tmp_path, capsys):
+    write(tmp_path, "GOOD", "h", [0.2] * 48, ["G"] * 48)
+    write(tmp_path, "DAILY", "D", [0.2] * 48, ["G"] * 48)
+    write(tmp_path, "DEEP", "h", [0.2] * 48, ["G"] * 48, depth=(0.5, 0.5))
+    write(tmp_path, "FLAGGED", "h", [0.2] * 48, ["D03"] * 48)
+    write(tmp_path, "EMPTY", "h", [0.2], ["G"]).write_text("")
+    write(tmp_path, "PERCENT", "h", [20.0] * 48, ["G"] * 48)
+    write(tmp_path, "NOWHERE", "h", [0.2] * 48, ["G"] * 48, place=(-99.0, 0.0))
+    cut = write(tmp_path, "CUT", "h", [0.2] * 48, ["G"] * 48)
+    cut.write_text(cut.read_text().replace("2018/07/02 01:00", "2018/13/45 01:00"))
+    stations = ismn.read_stations(tmp_path)
+    assert stations.station.values.tolist() == ["NET/GOOD"]
+    for words in (
+        "NET/DAILY: 48 of 48 days have good readings in fewer than 6 hours",
+        "NET_NET_DEEP: only at 0.5 m",
+        "NET/FLAGGED: no good reading among 48",
+        "is empty",
+        "lies outside 0..1 m3 m-3",
+        "which is no place",
+        "2018-13-45",
+    ):
+        assert words in stations.skipped
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "7 left out" in said
+
+
+def test_if_nothing_is_left_one_error_says_why_for_each(tmp_path):
+    write(tmp_path, "DAILY", "D", [0.2] * 48, ["G"] * 48)
+    write(tmp_path, "DEEP", "h", [0.2] * 48, ["G"] * 48, depth=(0.5, 0.5))
+    with pytest.raises(SourceError, match=r"DEEP: only at 0.5 m.*DAILY: 48 of 48 days"):
+        ismn.read_stations(tmp_path)
+    with pytest.raises(SourceError, match="no usable file"):
+        ismn.read_stations(tmp_path, networks=["OTHER"])
+
+
+def test_distinct_hours_are_counted_not_readings(tmp_path):
+    path = write(tmp_path, "A", "10min", [0.2] * 12, ["G"] * 12)
+    assert ismn.read_sensor(path).daily(min_hours=3).empty
+    assert ismn.read_sensor(path).daily(min_hours=2).tolist() == [pytest.approx(0.2)]
 
 
 def test_the_series_are_read_by_validation(tmp_path):

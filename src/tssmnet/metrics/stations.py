@@ -16,82 +16,87 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from tssmnet.cube import SSM_UNITS, to_pixels
+from tssmnet.cube import to_pixels
+from tssmnet.data.readers.faults import StationsError
+from tssmnet.data.readers.ismn import GOOD, MIN_HOURS, read_stations
+from tssmnet.data.readers.stations import read_netcdf, read_table
 from tssmnet.errors import TssmnetError
 from tssmnet.metrics.scores import score
 
 EARTH_KM = 6371.0
 
 
-COLUMNS = ("station", "lat", "lon", "time", "ssm")
-
-
 GOOD_READINGS = ("G",)
 
 
-class StationsError(TssmnetError):
-    """A file or dataset that does not hold station series."""
+def open_stations(
+    path: str | os.PathLike[str],
+    *,
+    depth: float | None = None,
+    good: Collection[str] | None = None,
+    min_hours: int = 1,
+) -> xr.Dataset:
+    """Read station series: one sensor a station, nothing averaged over depths, good readings only.
 
-
-def open_stations(path: str | os.PathLike[str]) -> xr.Dataset:
-    """Read station series from netCDF (dims station, time) or CSV (columns station, lat, lon, time, ssm).
+    Parameters
+    ----------
+    path
+        ``.csv`` (columns station, lat, lon, time, ssm; also network, sensor, depth or depth_from and depth_to in
+        metres, one column of flags), ``.nc`` (the same names, dims station, time), or a folder of the International
+        Soil Moisture Network. Times are ISO 8601, UTC where they name no zone.
+    depth
+        Metres below the surface, where the file holds several depths. Without it only sensors down to 0.05 m count.
+    good
+        The flags that are good, where they are of no known scheme (known: the network's, and words such as good, bad).
+    min_hours
+        Distinct hours with a good reading that a daily mean needs. A folder of the network needs at least
+        `ismn.MIN_HOURS`.
 
     Returns
     -------
     xarray.Dataset
-        ``ssm`` (time, station) in m3 m-3, daily means by UTC day, with coordinates station, lat, lon.
+        ``ssm`` (time, station) in m3 m-3, daily means by UTC day, with coordinates station, lat, lon, network.
+        Attributes ``skipped`` and ``losses`` say by station what was left out.
 
     Raises
     ------
     StationsError
-        If the file is of neither kind, or something is missing from it; lists what.
+        If the file is of no kind, or something in it cannot be: names the row and the column.
     """
     path = Path(path)
     if not path.exists():
         raise StationsError(f"{path}: no such file")
-    if path.suffix == ".csv":
-        return _from_table(pd.read_csv(path), str(path))
-    if path.suffix == ".nc":
-        return _checked(xr.load_dataset(path, engine="h5netcdf"), str(path))
-    raise StationsError(f"{path}: stations come as .nc or .csv, this ends in {path.suffix!r}")
+    if path.is_dir() and path.suffix != ".zarr":
+        return read_stations(path, depth=depth, good=good or GOOD, min_hours=max(min_hours, MIN_HOURS))
+    if path.suffix.lower() not in (".csv", ".nc"):
+        raise StationsError(f"{path}: stations come as .nc or .csv, this ends in {path.suffix!r}")
+    read = read_table if path.suffix.lower() == ".csv" else read_netcdf
+    return read(path, depth, good, min_hours)
 
 
-def _from_table(table: pd.DataFrame, name: str) -> xr.Dataset:
-    missing = [c for c in COLUMNS if c not in table]
-    if missing:
-        raise StationsError(
-            f"{name}: columns {', '.join(missing)} are missing; found {', '.join(map(str, table.columns))}"
-        )
-    table = table.assign(station=table["station"].astype(str), time=pd.to_datetime(table["time"]).dt.floor("D"))
-    places = table.groupby("station")[["lat", "lon"]].first()
-    series = table.groupby(["time", "station"])["ssm"].mean().unstack("station").asfreq("D")
-    stations = xr.Dataset(
-        {"ssm": (("time", "station"), series.to_numpy(float), {"units": "m3 m-3"})},
-        {
-            "time": series.index.to_numpy(),
-            "station": series.columns.to_numpy(object),
-            "lat": ("station", places["lat"].reindex(series.columns).to_numpy(float)),
-            "lon": ("station", places["lon"].reindex(series.columns).to_numpy(float)),
-        },
-    )
-    return _checked(stations, name)
+def check_scores_path(out: str | os.PathLike[str], *inputs: str | os.PathLike[str]) -> None:
+    """Raise a `TssmnetError` if the table of `validate` must not be written to `out`.
+
+    It goes to a new file, or over an earlier table of scores; never over an input or into it, nor over anything else.
+    """
+    out = Path(out)
+    place = out.resolve()
+    for given in map(Path, inputs):
+        if place == given.resolve() or given.resolve() in place.parents:
+            raise TssmnetError(f"{out}: the table would overwrite its own input {given}; give another name")
+    if not place.parent.is_dir():
+        raise TssmnetError(f"{out}: there is no folder {place.parent}; make it first")
+    if os.path.lexists(out) and not _is_scores(out):
+        raise TssmnetError(f"{out} is there and is no table of scores; remove it, or give another name")
 
 
-def _checked(stations: xr.Dataset, name: str) -> xr.Dataset:
-    missing = [c for c in COLUMNS if c not in stations.variables]
-    if missing:
-        raise StationsError(f"{name}: {', '.join(missing)} missing; stations need {', '.join(COLUMNS)}")
-    ssm = stations["ssm"]
-    if set(ssm.dims) != {"time", "station"}:
-        raise StationsError(f"{name}: ssm has dims {ssm.dims}, expected time and station")
-    if ssm.attrs.get("units") not in SSM_UNITS:
-        raise StationsError(f"{name}: ssm has units {ssm.attrs.get('units')!r}, expected 'm3 m-3'")
-    finite = ssm.values[np.isfinite(ssm.values)]
-    if not finite.size or finite.min() < 0 or finite.max() > 1:
-        raise StationsError(
-            f"{name}: ssm must lie in 0..1 m3 m-3" + (f", found up to {finite.max():g}" if finite.size else "")
-        )
-    return stations.resample(time="1D").mean(keep_attrs=True).transpose("time", "station")
+def _is_scores(path: Path) -> bool:
+    """Whether a file is a table that `validate` wrote: by its first line."""
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        first = file.readline(4096).strip()
+    return first.startswith(b"days,place,") and first.endswith(b",km,left_out")
 
 
 def nearest_pixels(cube: xr.Dataset | xr.DataArray, stations: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -128,8 +133,10 @@ def validate(
     Raises
     ------
     TssmnetError
-        If cube and stations have no day in common.
+        If cube and stations have no day in common, or `largest_km` is no distance.
     """
+    if not largest_km > 0:
+        raise TssmnetError(f"largest_km is {largest_km}, expected a distance above 0 km")
     pixels = to_pixels(cube)
     index, km = nearest_pixels(pixels, stations)
     names = [str(s) for s in stations["station"].values]

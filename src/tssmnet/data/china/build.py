@@ -44,8 +44,9 @@ from tssmnet.data.china.record import (
 )
 from tssmnet.data.china.settings import Settings, load_settings
 from tssmnet.data.readers import esa_cci, ismn, modis, rasters, smap
-from tssmnet.data.readers.faults import OffWindowError, SourceError
+from tssmnet.data.readers.faults import Losses, OffWindowError, SourceError
 from tssmnet.data.readers.grids import Bounds, ease_geobox, ease_window, mosaic, regrid, sinusoidal_tiles, with_degrees
+from tssmnet.data.readers.stations import read_table
 from tssmnet.errors import require_known
 
 RECIPE = 1
@@ -589,12 +590,15 @@ def china_stations(archive: str | None = None) -> xr.Dataset:
     """
     place = Path(archive) if archive else registry.data_dir()
     settings = load_settings(place)
-    parts = [part for name in STATIONS if name not in settings.without for part in _network(place / name)]
-    if not parts:
+    losses = Losses(str(place))
+    parts = [part for name in STATIONS if name not in settings.without for part in _network(place / name, losses)]
+    if not parts and not losses.skipped:
         raise SourceError(
             f"{place} holds none of {', '.join(STATIONS)}; `tssmnet data fetch china` says how each of them is had"
         )
-    stations = xr.concat(parts, "station", join="outer").sel(time=slice(settings.first, settings.last))
+    losses.say(left=len(parts))
+    stations = xr.concat(parts, "station", join="outer", combine_attrs="drop")
+    stations = stations.sel(time=slice(settings.first, settings.last)).assign_attrs(_joined_losses(parts, losses))
     west, south, east, north = settings.bounds
     inside = (stations.lon >= west) & (stations.lon <= east) & (stations.lat >= south) & (stations.lat <= north)
     if not inside.any():
@@ -602,40 +606,30 @@ def china_stations(archive: str | None = None) -> xr.Dataset:
     return stations.isel(station=np.flatnonzero(inside.values))
 
 
-def _network(folder: Path) -> list[xr.Dataset]:
+def _network(folder: Path, losses: Losses) -> list[xr.Dataset]:
+    """The stations of one network: a download of the ISMN, plain tables, or both; what cannot be read is noted."""
     parts = []
-    if any(folder.rglob("*_sm_*.stm")):
-        parts.append(ismn.read_stations(folder))
-    for path in sorted(folder.rglob("*.csv")):
-        if not path.name.endswith("static_variables.csv"):
-            parts.append(_station_table(path))
+    readers = [partial(ismn.read_stations, folder)] if any(folder.rglob("*_sm_*.stm")) else []
+    tables = [p for p in sorted(folder.rglob("*.csv")) if not p.name.endswith("static_variables.csv")]
+    for read in (*readers, *(partial(_station_table, path) for path in tables)):
+        try:
+            parts.append(read())
+        except SourceError as error:
+            losses.skip(folder.name, str(error))
     return parts
 
 
-def _station_table(path: Path) -> xr.Dataset:
-    """A plain table of stations, averaged to UTC days."""
-    import pandas as pd
+def _joined_losses(parts: Sequence[xr.Dataset], losses: Losses) -> dict[str, str]:
+    """What the networks left out, and what was left out of them, in the words of `Losses`."""
+    said = [losses.attrs, *(part.attrs for part in parts)]
+    return {k: "; ".join(a[k] for a in said if k in a) for k in ("skipped", "losses") if any(k in a for a in said)}
 
-    table = pd.read_csv(path)
-    lacking = {"station", "lat", "lon", "time", "ssm"} - set(table)
-    if lacking:
-        raise SourceError(
-            f"{path} lacks the columns {sorted(lacking)}; wanted are station, lat, lon, time, ssm (m3 m-3)"
-        )
-    table["time"] = pd.to_datetime(table["time"]).dt.floor("D")
-    wide = table.pivot_table(index="time", columns="station", values="ssm", aggfunc="mean").sort_index()
-    wide = wide.reindex(pd.date_range(wide.index[0], wide.index[-1], freq="D"))
-    places = table.groupby("station")[["lat", "lon"]].first().loc[wide.columns]
-    coords = {
-        "time": wide.index.to_numpy().astype("datetime64[ns]"),
-        "station": np.array([str(s) for s in wide.columns], object),
-        "lat": ("station", places["lat"].to_numpy(float), {"units": "degrees_north"}),
-        "lon": ("station", places["lon"].to_numpy(float), {"units": "degrees_east"}),
-        "network": ("station", [path.stem] * wide.shape[1]),
-        "sensors": ("station", [1] * wide.shape[1]),
-    }
-    attrs = {"long_name": "in situ surface soil moisture", "units": "m3 m-3"}
-    return xr.Dataset({"ssm": (("time", "station"), wide.to_numpy(float), attrs)}, coords, {"source": path.name})
+
+def _station_table(path: Path) -> xr.Dataset:
+    """A table of stations; its name is the network where it names none."""
+    stations = read_table(path)
+    network = np.array([str(n) or path.stem for n in stations["network"].values], object)
+    return stations.assign_coords(network=("station", network))
 
 
 def china_esa_cci(archive: str | None = None) -> xr.Dataset:

@@ -34,7 +34,7 @@ from tssmnet.data.download import (
     one_at_a_time,
 )
 from tssmnet.data.readers import ismn, smap
-from tssmnet.data.readers.faults import SourceError, reading
+from tssmnet.data.readers.faults import Losses, SourceError, reading
 from tssmnet.data.readers.grids import CHINA, EASE_SHAPE, Bounds, ease_window, sinusoidal_tiles
 from tssmnet.data.registry import INVENTORY, DataSet
 from tssmnet.errors import TssmnetError
@@ -637,8 +637,10 @@ def placed(dataset: DataSet, folder: Path, settings: Settings) -> str:
     tables = [p for p in sorted(place.rglob("*.csv")) if not p.name.endswith("static_variables.csv")]
     if not sensors and not tables:
         return ""
-    near = ismn.surface_sensors(sensors)
-    return f"{len(near)} surface sensors, {len(tables)} tables are here"
+    losses = Losses(str(place))
+    near = ismn.surface_sensors(sensors, losses=losses)
+    left = f"; left out: {losses.attrs['skipped']}" if losses.skipped else ""
+    return f"{len(near)} surface sensors, {len(tables)} tables are here{left}"
 
 
 def verify(

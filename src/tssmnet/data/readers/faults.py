@@ -11,6 +11,7 @@ from typing import Any
 import xarray as xr
 
 from tssmnet.errors import TssmnetError
+from tssmnet.progress import note
 
 
 class SourceError(TssmnetError):
@@ -31,6 +32,56 @@ class WrongGridError(SourceError):
 
 class OffWindowError(SourceError):
     """The file holds nothing of the region asked for."""
+
+
+class StationsError(SourceError):
+    """A file or dataset that does not hold station series."""
+
+
+class Losses:
+    """What was left out of stations, and why: kept with the result, and said in one line on standard error.
+
+    Parameters
+    ----------
+    name
+        The file or folder, for messages.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.skipped: dict[str, list[str]] = {}
+        self.lost: dict[str, list[str]] = {}
+
+    def skip(self, station: str, why: str) -> None:
+        """Note that nothing is left of a station, or of a file."""
+        self.skipped.setdefault(station, []).append(why)
+
+    def lose(self, station: str, what: str, count: int = 1) -> None:
+        """Note that a station lost something; nothing if `count` is 0."""
+        if count:
+            self.lost.setdefault(station, []).append(what)
+
+    @property
+    def attrs(self) -> dict[str, str]:
+        """``skipped`` and ``losses`` as attributes of a dataset; only those that say something."""
+        lines = {"skipped": self.skipped, "losses": self.lost}
+        return {k: "; ".join(f"{n}: {', '.join(w)}" for n, w in v.items()) for k, v in lines.items() if v}
+
+    def say(self, left: int, most: int = 3) -> None:
+        """One line on standard error for what was skipped, `most` of them by name.
+
+        Raises
+        ------
+        StationsError
+            If nothing is `left`: why, for each.
+        """
+        if not left:
+            why = "; ".join(f"{n}: {', '.join(w)}" for n, w in self.skipped.items())
+            raise StationsError(f"{self.name} holds no usable station series: {why or 'it has no reading'}")
+        if self.skipped:
+            first = [f"{n} ({', '.join(w)})" for n, w in list(self.skipped.items())[:most]]
+            rest = f", and {len(self.skipped) - most} more" if len(self.skipped) > most else ""
+            note(f"{self.name}: {len(self.skipped)} left out: {'; '.join(first)}{rest}")
 
 
 @contextmanager

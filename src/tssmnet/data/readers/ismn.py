@@ -2,7 +2,7 @@
 
 Layouts: a header line and hourly values (with old flags, ``U`` for good, or new ones, ``G``), and CEOP, where each line
 repeats the station. Flags beginning with C (out of range) or D (dubious) refuse a value, also joined by commas
-(``D01,D03``). Times are UTC and so are days.
+(``D01,D03``). Times are UTC and so are days. One sensor stands for a station: several are never averaged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from tssmnet.data.readers.faults import SourceError, TruncatedFileError, WrongProductError, reading
+from tssmnet.data.readers.faults import Losses, SourceError, TruncatedFileError, WrongProductError, reading
 
 GOOD = frozenset({"G", "U"})
 
@@ -84,12 +84,34 @@ class Sensor:
     values: pd.DataFrame
     path: Path
 
+    @property
+    def name(self) -> str:
+        """Network and station, ``MAQU/CST_01``."""
+        return f"{self.network}/{self.station}"
+
+    def good(self, good: Collection[str] = GOOD) -> pd.Series:
+        """The values that bear a good flag, by time.
+
+        Raises
+        ------
+        WrongProductError
+            If one of them lies outside 0..1 m3 m-3: it is percent, or a mark for missing values.
+        """
+        kept = self.values.loc[self.values["flag"].isin(list(good)), "ssm"]
+        wrong = kept[~kept.between(0.0, 1.0)]
+        if len(wrong):
+            raise WrongProductError(
+                f"{self.path}: {wrong.iloc[0]:g} at {wrong.index[0]} is flagged good but lies outside 0..1 m3 m-3 "
+                f"({len(wrong)} values do); convert percent, and flag what is missing with M"
+            )
+        return kept
+
     def daily(self, good: Collection[str] = GOOD, min_hours: int = MIN_HOURS) -> pd.Series:
-        """Mean of the good values of each UTC day that has at least `min_hours` of them."""
-        ok = self.values["flag"].isin(list(good)) & self.values["ssm"].between(0.0, 1.0)
-        days = self.values.loc[ok, "ssm"].groupby(self.values.index[ok].floor("D"))
-        mean = days.mean()
-        return mean[days.count() >= min_hours]
+        """Mean of the good values of each UTC day that has them in at least `min_hours` distinct hours."""
+        kept = self.good(good)
+        day = kept.index.floor("D")
+        hours = kept.index.floor("h").to_series(index=kept.index).groupby(day).nunique()
+        return kept.groupby(day).mean()[hours >= min_hours]
 
 
 def read_sensor(path: Path_) -> Sensor:
@@ -119,12 +141,17 @@ def read_sensor(path: Path_) -> Sensor:
         meta, sensor = header.groups()[:8], header.group(9)
         rows = _rows(lines[1:], _VALUE, place, 2)
         times, texts, flags = ([r[i] for r in rows] for i in range(3))
-    index = pd.DatetimeIndex(
-        np.array([t.replace("/", "-").replace(" ", "T") for t in times], "datetime64[s]"), name="time"
-    )
+    with reading(path, "ISMN text"):
+        index = pd.DatetimeIndex(
+            np.array([t.replace("/", "-").replace(" ", "T") for t in times], "datetime64[s]"), name="time"
+        )
     values = pd.DataFrame({"ssm": np.array(texts, float), "flag": flags}, index)
-    numbers = [float(x) for x in meta[3:]]
-    return Sensor(meta[1], meta[2], sensor, numbers[0], numbers[1], numbers[2], (numbers[3], numbers[4]), values, place)
+    if (twice := index[index.duplicated()]).size:
+        raise WrongProductError(f"{place} has more than one value at {twice[0]}; get it again")
+    lat, lon, elevation, upper, lower = (float(x) for x in meta[3:])
+    if abs(lat) > 90 or not -180 <= lon <= 360:
+        raise WrongProductError(f"{place} says that its station lies at {lat:g} N, {lon:g} E, which is no place")
+    return Sensor(meta[1], meta[2], sensor, lat, lon, elevation, (upper, lower), values, place)
 
 
 def read_stations(
@@ -133,8 +160,12 @@ def read_stations(
     good: Collection[str] = GOOD,
     min_hours: int = MIN_HOURS,
     networks: Iterable[str] | None = None,
+    depth: float | None = None,
 ) -> xr.Dataset:
-    """Daily surface soil moisture of every station below a folder.
+    """Daily soil moisture of every station below a folder, from one sensor each.
+
+    Of several surface sensors of a station the one nearest to `deepest` is taken, and of several there the one with
+    most days. Damaged files and stations without a usable day are left out, and said.
 
     Parameters
     ----------
@@ -146,46 +177,107 @@ def read_stations(
         As in `Sensor.daily`.
     networks
         Networks to keep, None for all.
+    depth
+        Take the sensors whose layer ends at this depth, metres, instead of those down to `deepest`.
 
     Returns
     -------
     xarray.Dataset
-        ``ssm`` (time, station), m3 m-3, with coordinates ``lat``, ``lon``, ``network``, ``sensors`` (how many were
-        averaged). Several surface sensors of a station are averaged day by day.
+        ``ssm`` (time, station), m3 m-3, with coordinates ``lat``, ``lon``, ``network``, ``depth`` (lower end, m).
+        Attributes ``skipped`` and ``losses`` say by station what was left out.
 
     Raises
     ------
     SourceError
-        If the folder holds no surface soil moisture.
+        If the folder holds no usable series; says why for each file or station.
     """
-    sensors = surface_sensors(sorted(Path(folder).rglob("*_sm_*.stm")), deepest)
-    wanted = None if networks is None else set(networks)
-    sensors = [s for s in sensors if wanted is None or s.network in wanted]
-    if not sensors:
-        raise SourceError(
-            f"{folder} holds no ISMN soil moisture down to {deepest} m"
-            + (f" of {sorted(wanted)}" if wanted else "")
-            + '; unpack the download there, format "Header + values"'
-        )
-    groups: dict[str, list[Sensor]] = {}
-    for s in sensors:
-        groups.setdefault(f"{s.network}/{s.station}", []).append(s)
-    series = {name: _average([s.daily(good, min_hours) for s in group]) for name, group in groups.items()}
-    places = [group[0] for group in groups.values()]
-    counts = [len(group) for group in groups.values()]
+    paths = sorted(Path(folder).rglob("*_sm_*.stm"))
+    if not paths:
+        raise SourceError(f'{folder} holds no ISMN soil moisture; unpack the download there, format "Header + values"')
+    losses = Losses(str(folder))
+    near = (0.0, deepest) if depth is None else (depth, depth)
+    sensors = surface_sensors(paths, *near[::-1], losses)
+    wanted = {s.network for s in sensors} if networks is None else set(networks)
+    groups: dict[str, list[tuple[Sensor, pd.Series]]] = {}
+    for sensor in (s for s in sensors if s.network in wanted):
+        try:
+            groups.setdefault(sensor.name, []).append((sensor, sensor.daily(good, min_hours)))
+        except SourceError as error:
+            losses.skip(sensor.path.name, str(error))
+    chosen = [_one_sensor(name, group, good, min_hours, losses) for name, group in groups.items() if group]
+    kept = [(sensor, days) for sensor, days in chosen if len(days)]
+    if networks is not None and not any(groups.values()):
+        losses.skip(", ".join(sorted(wanted)), f"no usable file of it; found {sorted({s.network for s in sensors})}")
+    losses.say(left=len(kept))
+    places = [s for s, _ in kept]
     coords = {
         "lat": ("station", [s.lat for s in places], {"units": "degrees_north"}),
         "lon": ("station", [s.lon for s in places], {"units": "degrees_east"}),
-        "network": ("station", [s.network for s in places]),
-        "sensors": ("station", counts),
+        "network": ("station", np.array([s.network for s in places], object)),
+        "depth": ("station", [s.depth[1] for s in places], {"units": "m", "positive": "down"}),
     }
-    return _dataset(series, "station", list(groups), coords, "in situ surface soil moisture, ISMN")
+    series = {s.name: days for s, days in kept}
+    found = _dataset(series, "station", list(series), coords, "in situ surface soil moisture, ISMN")
+    return found.assign_attrs(losses.attrs)
 
 
-def surface_sensors(paths: Iterable[Path_], deepest: float = DEEPEST) -> list[Sensor]:
-    """The sensors whose layer ends no deeper than `deepest` metres; names are sorted out before files are read."""
-    near = [p for p in paths if _depth_in_name(Path(p)) <= deepest + DEPTH_TOLERANCE]
-    return [s for s in map(read_sensor, near) if s.depth[1] <= deepest + DEPTH_TOLERANCE]
+def _one_sensor(
+    name: str, group: Sequence[tuple[Sensor, pd.Series]], good: Collection[str], min_hours: int, losses: Losses
+) -> tuple[Sensor, pd.Series]:
+    """The deepest sensor of a station that has days, the one with most of them; what it lost is noted."""
+    ranked = sorted(group, key=lambda g: (len(g[1]) > 0, g[0].depth[1], len(g[1])), reverse=True)
+    sensor, days = ranked[0]
+    kept = sensor.good(good)
+    every = kept.index.floor("D").nunique()
+    few = f"{every - len(days)} of {every} days have good readings in fewer than {min_hours} hours"
+    if not len(kept):
+        losses.skip(name, f"no good reading among {len(sensor.values)}")
+    elif not len(days):
+        losses.skip(name, few)
+    else:
+        losses.lose(name, few, every - len(days))
+        losses.lose(name, f"{len(sensor.values) - len(kept)} values flagged", len(sensor.values) - len(kept))
+    for other, _ in ranked[1:]:
+        losses.lose(
+            name, f"{other.sensor} at {other.depth[1]:g} m left aside for {sensor.sensor} at {sensor.depth[1]:g} m"
+        )
+    return sensor, days
+
+
+def surface_sensors(
+    paths: Iterable[Path_], deepest: float = DEEPEST, shallowest: float = 0.0, losses: Losses | None = None
+) -> list[Sensor]:
+    """The sensors whose layer ends between two depths, metres; names are sorted out before files are read.
+
+    With `losses` a damaged file, and a station that has only other depths, is noted there and left out.
+    """
+    losses_here = losses or Losses("ISMN")
+    found: dict[Path, Sensor] = {}
+    others: dict[str, list[float]] = {}
+    for path in map(Path, paths):
+        try:
+            if _within(_depth_in_name(path), shallowest, deepest):
+                sensor = read_sensor(path)
+                if _within(sensor.depth[1], shallowest, deepest):
+                    found[path] = sensor
+                    continue
+            others.setdefault(_station_in_name(path), []).append(_depth_in_name(path))
+        except SourceError as error:
+            if losses is None:
+                raise
+            losses_here.skip(path.name, str(error))
+    for station in others.keys() - {_station_in_name(p) for p in found}:
+        listed = ", ".join(f"{d:g}" for d in sorted(set(others[station])))
+        losses_here.skip(station, f"only at {listed} m; depth=... takes another depth")
+    return list(found.values())
+
+
+def _within(depth: float, shallowest: float, deepest: float) -> bool:
+    return shallowest - DEPTH_TOLERANCE <= depth <= deepest + DEPTH_TOLERANCE
+
+
+def _station_in_name(path: Path) -> str:
+    return path.name.split("_sm_")[0]
 
 
 def _rows(lines: Sequence[str], pattern: re.Pattern[str], path: Path, first: int) -> list[tuple[str, ...]]:
@@ -205,10 +297,6 @@ def _depth_in_name(path: Path) -> float:
             f"{path} is not named like an ISMN file (..._sm_<from>_<to>_<sensor>_<start>_<end>.stm)"
         )
     return float(found.group(1))
-
-
-def _average(series: Sequence[pd.Series]) -> pd.Series:
-    return pd.concat(list(series), axis=1).mean(axis=1)
 
 
 def _dataset(
