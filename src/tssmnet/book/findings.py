@@ -45,38 +45,18 @@ def findings(here: Sequence[Mapping[str, Any]], paper: pd.DataFrame, gaps: pd.Da
 
 # claim, the row that the paper finds better, the row it finds worse, why it may differ here
 CLAIMS = (
-    (
-        "Temporal descriptors help",
-        ("tssmnet", FULL),
-        ("smnet", "Without temporal features"),
-        "here position and soil constants already tell the place; what a descriptor adds is its identity",
-    ),
-    (
-        "The screened descriptors do better than all",
-        ("tssmnet", SCREENED),
-        ("tssmnet", FULL),
-        "the screening is another; differences this small need seeds",
-    ),
-    (
-        "TsSMNet beats ResAutoNet",
-        ("tssmnet", SCREENED),
-        ("resautonet", SCREENED),
-        "widths and training differ; the convolutions see features in an order that has no meaning",
-    ),
-    (
-        "TsSMNet beats the Transformer",
-        ("tssmnet", SCREENED),
-        ("transformer", SCREENED),
-        "the Transformer is our reading",
-    ),
-    (
-        "TsSMNet beats XGBoost",
-        ("tssmnet", SCREENED),
-        ("xgboost", SCREENED),
-        "trees are strong on short records; networks gain from the millions of samples of the paper",
-    ),
+    ("Temporal descriptors help", ("tssmnet", FULL), ("smnet", "Without temporal features"),
+        "here position and soil constants already tell the place; what a descriptor adds is its identity"),
+    ("The screened descriptors do better than all", ("tssmnet", SCREENED), ("tssmnet", FULL),
+        "the screening is another; differences this small need seeds"),
+    ("TsSMNet beats ResAutoNet", ("tssmnet", SCREENED), ("resautonet", SCREENED),
+        "widths and training differ; the convolutions see features in an order that has no meaning"),
+    ("TsSMNet beats the Transformer", ("tssmnet", SCREENED), ("transformer", SCREENED),
+        "the Transformer is our reading"),
+    ("TsSMNet beats XGBoost", ("tssmnet", SCREENED), ("xgboost", SCREENED),
+        "trees are strong on short records; networks gain from the millions of samples of the paper"),
     ("TsSMNet beats the random forest", ("tssmnet", SCREENED), ("rf", SCREENED), "as above"),
-)
+)  # fmt: skip
 
 
 def _by_loss(claim: str, better: Any, worse: Any, ours: pd.Series, theirs: pd.Series, why: str) -> Finding:

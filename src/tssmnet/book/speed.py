@@ -12,28 +12,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 TSFRESH: dict[str, dict[str, Any]] = {
-    "mean": {},
-    "median": {},
-    "standard_deviation": {},
-    "variance": {},
-    "variation_coefficient": {},
-    "root_mean_square": {},
-    "minimum": {},
-    "maximum": {},
-    "skewness": {},
-    "kurtosis": {},
-    "quantile": {"q": 0.25},
-    "sample_entropy": {},
-    "mean_change": {},
-    "mean_abs_change": {},
-    "autocorrelation": {"lag": 1},
-    "mean_second_derivative_central": {},
-    "abs_energy": {},
-    "sum_values": {},
-    "absolute_sum_of_changes": {},
-    "count_above_mean": {},
-    "count_below_mean": {},
-}
+    "mean": {}, "median": {}, "standard_deviation": {}, "variance": {}, "variation_coefficient": {},
+    "root_mean_square": {}, "minimum": {}, "maximum": {}, "skewness": {}, "kurtosis": {}, "quantile": {"q": 0.25},
+    "sample_entropy": {}, "mean_change": {}, "mean_abs_change": {}, "autocorrelation": {"lag": 1},
+    "mean_second_derivative_central": {}, "abs_energy": {}, "sum_values": {}, "absolute_sum_of_changes": {},
+    "count_above_mean": {}, "count_below_mean": {},
+}  # fmt: skip
 """Calculators of tsfresh that match a descriptor, with their parameters: 21 of the 31."""
 
 

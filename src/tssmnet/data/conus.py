@@ -90,24 +90,12 @@ STATIC = {
 }
 
 IGBP = {
-    1: "evergreen_needleleaf_forest",
-    2: "evergreen_broadleaf_forest",
-    3: "deciduous_needleleaf_forest",
-    4: "deciduous_broadleaf_forest",
-    5: "mixed_forest",
-    6: "closed_shrubland",
-    7: "open_shrubland",
-    8: "woody_savanna",
-    9: "savanna",
-    10: "grassland",
-    11: "permanent_wetland",
-    12: "cropland",
-    13: "urban_and_built_up",
-    14: "cropland_and_natural_vegetation_mosaic",
-    15: "snow_and_ice",
-    16: "barren",
+    1: "evergreen_needleleaf_forest", 2: "evergreen_broadleaf_forest", 3: "deciduous_needleleaf_forest",
+    4: "deciduous_broadleaf_forest", 5: "mixed_forest", 6: "closed_shrubland", 7: "open_shrubland",
+    8: "woody_savanna", 9: "savanna", 10: "grassland", 11: "permanent_wetland", 12: "cropland",
+    13: "urban_and_built_up", 14: "cropland_and_natural_vegetation_mosaic", 15: "snow_and_ice", 16: "barren",
     17: "water",
-}
+}  # fmt: skip
 """Classes of the International Geosphere-Biosphere Programme, as MODIS and SMAP number them."""
 
 

@@ -280,58 +280,35 @@ def block_length(errors: Float) -> int:
     return int(np.clip(length, 1, max(n // 4, 1)))
 
 
-def _bootstrap_ci(
-    formula: Callable[[Float, Float], Any],
-    reference: ArrayLike,
-    estimate: ArrayLike,
-    level: float,
-    autocorrelated: bool,
-    seed: int,
-    resamples: int = 1000,
-) -> Interval:
-    """Percentiles of the metric over resampled circular blocks."""
-    x, y = pairs(reference, estimate)
-    n = len(x)
-    if n < 5:
-        return float("nan"), float("nan")
-    length = block_length(y - x) if autocorrelated else 1
-    rng = np.random.default_rng([0xB007, seed])
-    starts = rng.integers(0, n, (resamples, -(-n // length)))
-    rows = ((starts[:, :, None] + np.arange(length)) % n).reshape(resamples, -1)[:, :n]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        values = formula(x[rows], y[rows])
-    if not np.isfinite(values).any():
-        return float("nan"), float("nan")
-    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+def _by_bootstrap(formula: Callable[[Float, Float], Any], doc: str) -> Callable[..., Interval]:
+    """An interval: percentiles of the metric over a thousand resamples of circular blocks, the same for a seed."""
+
+    def interval(
+        reference: ArrayLike, estimate: ArrayLike, level: float = LEVEL, *, autocorrelated: bool = True, seed: int = 0
+    ) -> Interval:
+        x, y = pairs(reference, estimate)
+        n = len(x)
+        if n < 5:
+            return float("nan"), float("nan")
+        length = block_length(y - x) if autocorrelated else 1
+        rng = np.random.default_rng([0xB007, seed])
+        starts = rng.integers(0, n, (1000, -(-n // length)))
+        rows = ((starts[:, :, None] + np.arange(length)) % n).reshape(1000, -1)[:, :n]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = formula(x[rows], y[rows])
+        if not np.isfinite(values).any():
+            return float("nan"), float("nan")
+        low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
+        return float(low), float(high)
+
+    interval.__doc__ = doc
+    return interval
 
 
-def rmse_ci(
-    reference: ArrayLike, estimate: ArrayLike, level: float = LEVEL, *, autocorrelated: bool = True, seed: int = 0
-) -> Interval:
-    """Interval of `rmse` from a seeded block bootstrap; no analytical one is in use for it."""
-    return _bootstrap_ci(_rmse, reference, estimate, level, autocorrelated, seed)
-
-
-def ubrmse_ci(
-    reference: ArrayLike, estimate: ArrayLike, level: float = LEVEL, *, autocorrelated: bool = True, seed: int = 0
-) -> Interval:
-    """Interval of `ubrmse` from a seeded block bootstrap."""
-    return _bootstrap_ci(_ubrmse, reference, estimate, level, autocorrelated, seed)
-
-
-def slope_ci(
-    reference: ArrayLike, estimate: ArrayLike, level: float = LEVEL, *, autocorrelated: bool = True, seed: int = 0
-) -> Interval:
-    """Interval of `slope` from a seeded block bootstrap."""
-    return _bootstrap_ci(_slope, reference, estimate, level, autocorrelated, seed)
-
-
-def r2_ci(
-    reference: ArrayLike, estimate: ArrayLike, level: float = LEVEL, *, autocorrelated: bool = True, seed: int = 0
-) -> Interval:
-    """Interval of `r2` from a seeded block bootstrap."""
-    return _bootstrap_ci(_r2, reference, estimate, level, autocorrelated, seed)
+rmse_ci = _by_bootstrap(_rmse, "Interval of `rmse` from a seeded block bootstrap; no analytical one is in use for it.")
+ubrmse_ci = _by_bootstrap(_ubrmse, "Interval of `ubrmse` from a seeded block bootstrap.")
+slope_ci = _by_bootstrap(_slope, "Interval of `slope` from a seeded block bootstrap.")
+r2_ci = _by_bootstrap(_r2, "Interval of `r2` from a seeded block bootstrap.")
 
 
 @dataclass(frozen=True)
