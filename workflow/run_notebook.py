@@ -22,6 +22,7 @@ from typing import Any
 
 import nbformat
 
+from tssmnet.book.notebook import RUNNER_VARIABLE
 from tssmnet.cube import placing
 from tssmnet.errors import TssmnetError
 from tssmnet.provenance import commit, device
@@ -88,13 +89,16 @@ def execute(source: Path, parameters: Mapping[str, Any], partial: Path) -> nbfor
     """Execute a notebook in its own folder; a failing cell raises. `partial` holds what is done so far."""
     import papermill
 
+    from workflow import kernel
+
     partial.parent.mkdir(parents=True, exist_ok=True)
-    with environment(ENVIRONMENT):
+    with environment(ENVIRONMENT | {RUNNER_VARIABLE: str(source.resolve())}):
         return papermill.execute_notebook(
             str(source),
             str(partial),
             parameters=dict(parameters),
             kernel_name=KERNEL,
+            engine_name=kernel.ENGINE,
             language="python",
             cwd=str(source.parent),
             progress_bar=False,

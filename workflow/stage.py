@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
-from workflow import freshness, notebooks, offline, pages
+from workflow import captions, freshness, notebooks, offline, pages
 
 STAGE = pages.BUILD / "stage"
 
@@ -35,24 +36,35 @@ def run_facts(stamp: Mapping[str, Any]) -> str:
     )
 
 
-def staged_notebook(page: pages.Page) -> tuple[bytes, set[str]]:
-    """An executed notebook as the book shows it, and the scripts it needs the book to serve."""
+@dataclass(frozen=True)
+class Staged:
+    """An executed notebook as the book shows it."""
+
+    content: bytes
+    """The notebook."""
+    figures: dict[Path, bytes]
+    """Its images, by their path in the staging folder."""
+    scripts: set[str]
+    """What it needs the book to serve."""
+
+
+def staged_notebook(page: pages.Page, numbers: captions.Numbers, entries: Iterable[str]) -> Staged:
+    """An executed notebook as the book shows it, see `captions.compose` for `numbers` and `entries`."""
     notebook = nbformat.read(page.executed, as_version=4)
     stamp = freshness.stamp_of(page.executed) or {}
+    figures = captions.compose(notebook, page.entry, numbers, entries)
     facts = nbformat.v4.new_markdown_cell(run_facts(stamp), id="page-facts")
     notebook.cells.insert(1, facts)
-    up, needs = "../" * page.entry.count("/"), set()
+    up, scripts = "../" * page.entry.count("/"), set()
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            needs |= localise_output(output, up)
-    for cell in notebooks.parameters_cells(notebook):
-        cell.metadata["tags"] = [*cell.metadata["tags"], "hide-input"]
-    for cell in notebook.cells:
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.metadata["tags"] = [*cell.metadata["tags"], "hide-input"]
+            scripts |= localise_output(output, up)
+        tags = cell.metadata.get("tags", [])
+        if "parameters" in tags or "injected-parameters" in tags:
+            cell.metadata["tags"] = [*tags, "hide-input"]
     # What changes with each run but not with the result stays out of what the book builder compares.
     notebook.metadata.pop("tssmnet_run", None)
-    return nbformat.writes(notebook).encode(), needs
+    return Staged(nbformat.writes(notebook).encode(), figures, scripts)
 
 
 def localise_output(output: nbformat.NotebookNode, up: str) -> set[str]:
@@ -113,12 +125,15 @@ def stage(shown: list[pages.Page], missing: Mapping[str, str], html: Path) -> No
     """
     written: dict[Path, bytes] = {}
     needs = offline.mathjax_files()
+    here = [page for page in shown if page.entry not in missing]
+    numbers = captions.numbers_of((page.entry, nbformat.read(page.executed, as_version=4)) for page in here)
+    for page in here:
+        staged = staged_notebook(page, numbers, pages.toc_entries())
+        written |= {Path(f"{page.entry}.ipynb"): staged.content, **staged.figures}
+        needs |= staged.scripts
     for page in shown:
         if page.entry in missing:
             written[Path(f"{page.entry}.md")] = missing_page(page, missing[page.entry])
-        else:
-            written[Path(f"{page.entry}.ipynb")], files = staged_notebook(page)
-            needs |= files
     for source in pages.BOOK.rglob("*"):
         relative = source.relative_to(pages.BOOK)
         if source.is_file() and source.suffix != ".ipynb" and relative.parts[0] != "profiles" and source.name[0] != ".":

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
 
 from tssmnet.errors import UnknownNameError
-from workflow import notebooks, pages
+from workflow import inline, notebooks, pages
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
+MOST_PROSE, MOST_CODE = 6193, 3960
+"""Words of text in code cells, and lines of code, in all notebooks: lowered with each page that is converted."""
+
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 
 
@@ -42,6 +46,48 @@ def test_has_no_long_cell_and_no_long_function(path: Path) -> None:
     for node in ast.walk(ast.parse(notebooks.code_of(notebooks.read(path)))):
         if isinstance(node, ast.FunctionDef):
             assert (node.end_lineno or 0) - node.lineno < 10, f"{node.name} belongs in the library"
+
+
+def prose(notebook: nbformat.NotebookNode) -> int:
+    """How many words stand in the texts of six words or more in a notebook's code; the numbers in them do not count."""
+    words = 0
+    for node in ast.walk(ast.parse(notebooks.code_of(notebook))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            count = len(node.value.split())
+            words += count if count >= 6 else 0
+    return words
+
+
+def code_lines(notebook: nbformat.NotebookNode) -> int:
+    return sum(len(c.source.splitlines()) for c in notebook.cells if c.cell_type == "code")
+
+
+def opens_by_itself(path: Path) -> bool:
+    return "open_page(globals()" in notebooks.code_of(notebooks.read(path))
+
+
+def test_the_text_of_the_book_stands_in_markdown_cells() -> None:
+    assert sum(prose(notebooks.read(path)) for path in NOTEBOOKS) <= MOST_PROSE
+    assert sum(code_lines(notebooks.read(path)) for path in NOTEBOOKS) <= MOST_CODE
+
+
+@every_notebook
+def test_a_page_that_reads_its_own_parameters_keeps_its_text_out_of_its_code(path: Path) -> None:
+    if opens_by_itself(path):
+        assert prose(notebooks.read(path)) <= 60
+
+
+@every_notebook
+def test_each_figure_and_table_has_a_cell_of_its_own_and_its_caption_after_it(path: Path) -> None:
+    cells = notebooks.read(path).cells
+    for cell, after in zip(cells, [*cells[1:], None], strict=True):
+        shown = re.findall(r"\bpage\.(show|table)\(", cell.source) if cell.cell_type == "code" else []
+        if shown:
+            assert len(shown) == 1, cell.source
+            assert after is not None
+            assert inline.is_caption(after), cell.source
+            assert inline.caption_parts(after.source)[0] == {"show": "Figure", "table": "Table"}[shown[0]]
+            assert shown[0] == "table" or inline.caption_parts(after.source)[2], f"no alt text: {cell.source}"
 
 
 @every_notebook

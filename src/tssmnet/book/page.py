@@ -1,7 +1,8 @@
-"""One page of the book while it runs: what it is, and how it shows a figure, a table or a text with its provenance."""
+"""One page of the book while it runs: what it is, how it shows a figure or a table, what it leaves out on a profile."""
 
 from __future__ import annotations
 
+import ast
 import base64
 import html
 import io
@@ -9,10 +10,20 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tssmnet.book import notebook
 from tssmnet.book.style import STYLE
+from tssmnet.data.registry import select
+from tssmnet.errors import require_known
+from tssmnet.profiles import PARTS, SOURCES, profile_parts
 from tssmnet.provenance import _STARTED, commit, data_hashes, device
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RECORD = "tssmnet"
+"""Key in the metadata of an output: which figure or table it is, or that its cell was left out."""
 
 SYNTHETIC_PROFILES = ("twin",)
 """Profiles whose data are made up: everything that a page shows on one of them is marked."""
@@ -94,12 +105,17 @@ def show_table(
     `synthetic` is that of `show`.
     """
     synthetic = on_synthetic_page() if synthetic is None else synthetic
+    _display_html(table_html(table, digits), caption, provenance(made_by, **parameters), name, caption, synthetic)
+
+
+def table_html(table: pd.DataFrame, digits: int = 3) -> str:
+    """A data frame as HTML; named index levels become columns."""
     named = any(n is not None for n in table.index.names)
-    plain = table.reset_index() if named else table
-    body = plain.to_html(
+    flat = table.reset_index() if named else table
+    text: str = flat.to_html(
         border=0, index=not named, justify="left", float_format=lambda v: f"{v:.{digits}f}", na_rep="–"
     )
-    _display_html(body, caption, provenance(made_by, **parameters), name, caption, synthetic)
+    return text
 
 
 def show_text(
@@ -159,12 +175,14 @@ def memory_gb() -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Page:
-    """A page of the book as it runs: its name, profile, parameters and data."""
+    """A page of the book as it runs: its name, profile, parameters and data, and how it shows what it made."""
 
     name: str
     profile: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
+    namespace: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    _lacks: set[str] = field(default_factory=set, repr=False)
 
     def _repr_html_(self) -> str:
         return f'<p class="provenance">{self.line()}</p>'
@@ -177,23 +195,144 @@ class Page:
             f"commit {_commit_words()}"
         )
 
+    @property
+    def synthetic(self) -> bool:
+        """Whether what the page shows is made up, and marked so."""
+        return self.profile in SYNTHETIC_PROFILES
+
+    def show(
+        self, figure: Any, name: str, *, made_by: Callable[..., Any] | str = "", synthetic: bool | None = None
+    ) -> None:
+        """Display a figure; the Markdown cell that follows holds its caption, after the word **Figure.**
+
+        Parameters
+        ----------
+        figure
+            A matplotlib figure, which is closed, or a holoviews object for an interactive one.
+        name
+            The figure's anchor on the page, ``fig-...``.
+        made_by
+            The function that drew it, for the provenance line.
+        synthetic
+            Whether it shows made-up data; by default on every page of `SYNTHETIC_PROFILES`. False is for what is real
+            there: the paper's own numbers, results on real data.
+        """
+        from IPython.display import display
+
+        synthetic = self.synthetic if synthetic is None else synthetic
+        drawn = hasattr(figure, "savefig")
+        if drawn:
+            import matplotlib.pyplot as plt
+
+            if synthetic:
+                mark_synthetic(figure, "SYNTHETIC TWIN")
+            data = {"image/png": base64.b64encode(png_of(figure)).decode(), "text/plain": name}
+            display(data, raw=True)
+            plt.close(figure)
+        else:
+            display(figure)
+        self._record("figure" if drawn else "interactive", name, provenance(made_by), synthetic)
+
+    def table(
+        self,
+        table: pd.DataFrame,
+        name: str,
+        *,
+        made_by: Callable[..., Any] | str = "",
+        digits: int = 3,
+        synthetic: bool | None = None,
+    ) -> None:
+        """Display a data frame, named index levels as columns; the Markdown cell that follows holds its caption.
+
+        `name`, `made_by` and `synthetic` are those of `show`; the caption begins with the word **Table.**
+        """
+        from IPython.display import display
+
+        display({"text/html": table_html(table, digits), "text/plain": table.to_string()}, raw=True)
+        self._record("table", name, provenance(made_by), self.synthetic if synthetic is None else synthetic)
+
+    def _record(self, kind: str, name: str, line: str, synthetic: bool) -> None:
+        """The provenance below a figure or table, and in its metadata what the book needs to number and caption it."""
+        from IPython.display import display
+
+        mark = '<b class="synthetic">Synthetic twin.</b> ' if synthetic else ""
+        about = {"kind": kind, "name": name, "provenance": line, "synthetic": synthetic}
+        bundle = {"text/html": f'<p class="provenance">{mark}{html.escape(line)}</p>', "text/plain": line}
+        display(bundle, metadata={RECORD: about}, raw=True)
+
+    def has(self, name: str) -> bool:
+        """Whether the profile has a part (``"stations"``), or a variable of the notebook holds anything."""
+        if name in PARTS:
+            return self.profile in SOURCES and name in profile_parts(self.profile)
+        value = self.namespace.get(require_known(name, self.namespace, "part of a profile or variable of this page"))
+        return value is not None and bool(value)
+
+    def needs(self, *names: str) -> None:
+        """Say in a cell's first line what the cell needs; where that is lacking, the rest of the cell does not run.
+
+        The reader is told once what is lacking; further cells that lack the same are silent.
+
+        Parameters
+        ----------
+        names
+            Parts of the profile, such as ``"truth"`` or ``"stations"``, and names of the notebook's own variables that
+            may be empty, such as a stored result.
+
+        Raises
+        ------
+        UnknownNameError
+            For what is neither a part of any profile nor a variable.
+        """
+        from IPython.display import display
+
+        lacking = [name for name in names if not self.has(name)]
+        if lacking:
+            unsaid = [name for name in lacking if name not in self._lacks]
+            self._lacks.update(lacking)
+            text = "\n\n".join(self._absence(name) for name in unsaid)
+            display({"text/markdown": text, "text/plain": text}, metadata={RECORD: {"kind": "absent"}}, raw=True)
+
+    def _absence(self, name: str) -> str:
+        """What the reader is told where a part is lacking."""
+        if name in PARTS:
+            words = name.replace("_", " ")
+            return f"*Profile {self.profile} has no {words} ({PARTS[name]}): what needs it is left out here.*"
+        value = self.namespace[name]
+        return f"*{value.line() if hasattr(value, 'line') else f'There is no {name} here.'}*"
+
 
 _PAGE = Page("notebook", "none")
 
 
-def open_page(name: str, *, profile: str, data: Sequence[str] = (), **parameters: Any) -> Page:
-    """Say, in a page's first cell, what runs where; figures on the page then know their provenance.
+class _Needs(ast.NodeTransformer):
+    """Leaves only the first statement, ``page.needs(...)``, of a cell that needs what is not there."""
+
+    def visit_Module(self, node: ast.Module) -> ast.Module:
+        names = _needed(node.body[0]) if node.body else None
+        if names is not None and not all(map(_PAGE.has, names)):
+            node.body = node.body[:1]
+        return node
+
+
+def _needed(statement: ast.stmt) -> list[str] | None:
+    """The arguments of a statement ``page.needs("truth")``, None for any other statement."""
+    match statement:
+        case ast.Expr(ast.Call(ast.Attribute(ast.Name("page"), "needs"), arguments)):
+            return [ast.literal_eval(argument) for argument in arguments]
+    return None
+
+
+def open_page(of: str | Mapping[str, Any], *, profile: str = "", data: Sequence[str] = (), **parameters: Any) -> Page:
+    """Say, in a page's first cell, what runs where: ``page = open_page(globals())``.
+
+    Name, parameters and data sets are read from the notebook that runs.
 
     Parameters
     ----------
-    name
-        The notebook's name without suffix, such as ``"2.1-data"``.
+    of
+        The notebook's ``globals()``.
     profile
-        Which profile the parameters come from.
-    data
-        Names of the data sets in the manifest that the page reads.
-    parameters
-        The page's parameters, by name.
+        What the page stands on where that is no profile of the book; by default the parameter ``profile``.
 
     Returns
     -------
@@ -202,8 +341,34 @@ def open_page(name: str, *, profile: str, data: Sequence[str] = (), **parameters
     """
     global _PAGE
     known = data_hashes()
-    _PAGE = Page(name, profile, parameters, {d: known.get(d, "not in the manifest") for d in data})
+    if isinstance(of, str):
+        _PAGE = Page(of, profile, parameters, {d: known.get(d, "not in the manifest") for d in data})
+        return _PAGE
+    executed = list(of.get("In", []))
+    path = notebook.running_notebook(executed)
+    given = {name: of[name] for name in notebook.parameter_names(path, executed) if name in of and name != "profile"}
+    profile = profile or of.get("profile", "none")
+    declared = notebook.declared_data(path)
+    names = declared if declared is not None else _data_of(profile)
+    sets = {name: known.get(name, "not in the manifest") for name in names}
+    _PAGE = Page(path.stem if path else "notebook", profile, given, sets, of)
+    _skip_cells_that_lack()
     return _PAGE
+
+
+def _data_of(profile: str) -> list[str]:
+    """The data sets of a profile of the book; none for other names."""
+    return [entry.name for entry in select(profile)] if profile in SOURCES else []
+
+
+def _skip_cells_that_lack() -> None:
+    """Teach the notebook's shell to skip cells by their ``page.needs(...)``; outside IPython there is no shell."""
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    if shell is not None:
+        shell.ast_transformers[:] = [t for t in shell.ast_transformers if type(t).__name__ != "_Needs"]
+        shell.ast_transformers.append(_Needs())
 
 
 def page() -> Page:

@@ -23,7 +23,7 @@ from tssmnet.provenance import ROOT
 from tssmnet.trials.trial import cached_trial, fit_trial, predict_everywhere
 
 BOOK = ROOT / "book"
-_NAMED = re.compile(r"""\bname\s*=\s*["']([^"']+)["']""")
+_NAMED = re.compile(r"""["']((?:fig|table)-[\w-]+)["']""")
 
 
 def contents() -> pd.DataFrame:

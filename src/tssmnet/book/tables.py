@@ -122,6 +122,12 @@ def stored_result(name: str, command: str) -> Stored:
     return Stored(f"results/{name}", command, results_stamp(path), content)
 
 
+def stored_evaluation(profile: str) -> Stored:
+    """The full-size evaluation of the paper's models on a profile; only real SMAP has one."""
+    command = "make evaluate ARGS='--part paper' (about an hour of processor time, resumable)"
+    return stored_result(f"{profile}-evaluation.json", command)
+
+
 def gap_table(rows: Any, value: str = "rmse") -> pd.DataFrame:
     """A score as a table: one row a model and feature set, one column a kind of gaps.
 
