@@ -16,7 +16,7 @@ from tssmnet.book import notebook
 from tssmnet.book.style import STYLE
 from tssmnet.data.registry import select
 from tssmnet.errors import require_known
-from tssmnet.profiles import PARTS, SOURCES, profile_parts
+from tssmnet.profiles import PROFILE_PARTS, SOURCES, profile_parts
 from tssmnet.provenance import _STARTED, commit, data_hashes, device
 
 if TYPE_CHECKING:
@@ -108,12 +108,20 @@ def show_table(
     _display_html(table_html(table, digits), caption, provenance(made_by, **parameters), name, caption, synthetic)
 
 
-def table_html(table: pd.DataFrame, digits: int = 3) -> str:
-    """A data frame as HTML; named index levels become columns."""
+def table_html(table: pd.DataFrame, digits: int | Mapping[str, int] = 3) -> str:
+    """A data frame as HTML; named index levels become columns. `digits` are those of `Page.table`."""
     named = any(n is not None for n in table.index.names)
     flat = table.reset_index() if named else table
+    few = {} if isinstance(digits, int) else digits
+    usual = digits if isinstance(digits, int) else 3
+    number = {name: f"{{:.{count}f}}".format for name, count in few.items()}
     text: str = flat.to_html(
-        border=0, index=not named, justify="left", float_format=lambda v: f"{v:.{digits}f}", na_rep="–"
+        border=0,
+        index=not named,
+        justify="left",
+        formatters=number,
+        float_format=lambda v: f"{v:.{usual}f}",
+        na_rep="–",
     )
     return text
 
@@ -239,12 +247,13 @@ class Page:
         name: str,
         *,
         made_by: Callable[..., Any] | str = "",
-        digits: int = 3,
+        digits: int | Mapping[str, int] = 3,
         synthetic: bool | None = None,
     ) -> None:
         """Display a data frame, named index levels as columns; the Markdown cell that follows holds its caption.
 
-        `name`, `made_by` and `synthetic` are those of `show`; the caption begins with the word **Table.**
+        `name`, `made_by` and `synthetic` are those of `show`; the caption begins with the word **Table.** `digits` are
+        those behind the point, for all columns or by column (3 for columns that are not named).
         """
         from IPython.display import display
 
@@ -262,7 +271,7 @@ class Page:
 
     def has(self, name: str) -> bool:
         """Whether the profile has a part (``"stations"``), or a variable of the notebook holds anything."""
-        if name in PARTS:
+        if name in PROFILE_PARTS:
             return self.profile in SOURCES and name in profile_parts(self.profile)
         value = self.namespace.get(require_known(name, self.namespace, "part of a profile or variable of this page"))
         return value is not None and bool(value)
@@ -294,9 +303,9 @@ class Page:
 
     def _absence(self, name: str) -> str:
         """What the reader is told where a part is lacking."""
-        if name in PARTS:
+        if name in PROFILE_PARTS:
             words = name.replace("_", " ")
-            return f"*Profile {self.profile} has no {words} ({PARTS[name]}): what needs it is left out here.*"
+            return f"*Profile {self.profile} has no {words} ({PROFILE_PARTS[name]}): what needs it is left out here.*"
         value = self.namespace[name]
         return f"*{value.line() if hasattr(value, 'line') else f'There is no {name} here.'}*"
 
