@@ -1,4 +1,4 @@
-"""What the pages share that hold the six products against what is known: stations, ESA CCI and, where it is, the truth."""
+"""What the pages share that hold the six products against stations, ESA CCI and, where it is known, the truth."""
 
 from __future__ import annotations
 
