@@ -39,18 +39,9 @@ def records_table(here: xr.Dataset) -> pd.DataFrame:
 def series_figure(here: xr.Dataset, filled: xr.Dataset, when: slice) -> Any:
     """The filled series with its interval above, ESA CCI below, the station in both.
 
-    Parameters
-    ----------
-    here
-        The records, see `tssmnet.data.hawaii.hawaii`.
-    filled
-        Dims (time): the station's cell, as `fill_hawaii` gives it.
-    when
-        Days to draw.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    `here`: the records, see `tssmnet.data.hawaii.hawaii`.
+    `filled`: dims (time): the station's cell, as `fill_hawaii` gives it.
+    `when`: days to draw.
     """
     import matplotlib.pyplot as plt
 
@@ -98,10 +89,7 @@ def _with_intervals(row: pd.Series) -> dict[str, str]:
 def hidden_table(fills: Mapping[str, xr.Dataset]) -> pd.DataFrame:
     """How near each filling comes to the observations that were hidden from it.
 
-    Parameters
-    ----------
-    fills
-        Name to what `fill_hawaii` gives with ``hidden``.
+    `fills`: name to what `fill_hawaii` gives with ``hidden``.
     """
     return pd.DataFrame([{"filled by": name, **_hidden_row(filled)} for name, filled in fills.items()]).set_index(
         "filled by"
@@ -142,9 +130,6 @@ def flags_table(filled: xr.Dataset) -> pd.DataFrame:
 def stated_and_found(filled: xr.Dataset) -> Any:
     """The error found against the standard deviation stated, in groups of equal size of the hidden observations.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     import matplotlib.pyplot as plt
 

@@ -18,10 +18,7 @@ RUNNER_VARIABLE = "TSSMNET_NOTEBOOK"
 def running_notebook(executed: Iterable[str]) -> Path | None:
     """The file of the notebook that runs in this kernel, None where it cannot be known.
 
-    Parameters
-    ----------
-    executed
-        Source of the cells that ran so far, IPython's ``In``.
+    `executed`: source of the cells that ran so far, IPython's ``In``.
     """
     for variable in (RUNNER_VARIABLE, "JPY_SESSION_NAME"):
         path = Path(os.environ.get(variable, ""))

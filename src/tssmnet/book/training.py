@@ -41,14 +41,7 @@ def cited_table(paper: pd.DataFrame) -> pd.DataFrame:
 def loss_bars(panels: Mapping[str, pd.DataFrame]) -> Any:
     """Bars of training and validation loss, a panel for each version of Table 3.
 
-    Parameters
-    ----------
-    panels
-        Title to rows with ``model``, ``setting``, ``train_loss``, ``validation_loss``; the same rows in each.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    `panels`: Title to rows with ``model``, ``setting``, ``train_loss``, ``validation_loss``; the same rows in each.
     """
     import matplotlib.pyplot as plt
 
@@ -70,9 +63,6 @@ def loss_bars(panels: Mapping[str, pd.DataFrame]) -> Any:
 def training_curves(rows: Iterable[Mapping[str, Any]]) -> Any:
     """Training and validation loss by epoch, a panel for each network among the rows of `table_3`.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     import matplotlib.pyplot as plt
     from matplotlib.ticker import MaxNLocator
@@ -100,9 +90,6 @@ def training_curves(rows: Iterable[Mapping[str, Any]]) -> Any:
 def gap_bars(runs: pd.DataFrame) -> Any:
     """RMSE by kind of gaps, a bar for each model and feature set, from the rows of `tssmnet.book.paper.over_gaps`.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     import matplotlib.pyplot as plt
 

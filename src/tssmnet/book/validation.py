@@ -39,11 +39,8 @@ class Study:
 def open_study(page: Page) -> Study:
     """The data and products of a page, by its parameters.
 
-    Parameters
-    ----------
-    page
-        With the parameters ``epochs``, ``rounds``, ``trees``, ``samples``, ``seed`` and, for the twin, ``world``. Pages
-        that give the same ones share the stored products.
+    `page`: with the parameters ``epochs``, ``rounds``, ``trees``, ``samples``, ``seed`` and, for the twin, ``world``.
+    Pages that give the same ones share the stored products.
     """
     given = page.parameters
     world = given.get("world", {})

@@ -15,10 +15,7 @@ from numpy.typing import NDArray
 from tssmnet.errors import TssmnetError
 
 SSM_UNITS = ("m3 m-3", "m3/m3", "m3.m-3", "m^3 m^-3", "m^3/m^3", "m**3 m**-3", "m³ m⁻³", "m³/m³", "cm3 cm-3", "cm3/cm3")
-
-
 SPACES = (("pixel",), ("y", "x"))
-
 
 SOURCE_FLAGS = {"observed": 0, "filled": 1, "outside": 2, "filled_frozen": 3, "filled_extrapolated": 4}
 """Where a value of a filled cube's ``ssm`` comes from; outside: neither an observation nor what a model needs. A model

@@ -19,18 +19,14 @@ from tssmnet.errors import TssmnetError
 ATTEMPTS = 5
 """How often one file is tried before it counts as unavailable."""
 
-
 UNREACHED = 3
 """How often a server is called that does not answer at all."""
-
 
 FIRST_WAIT = 1.0
 """Seconds before the second try; doubled before each further one."""
 
-
 TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and seconds without a byte, after which a try counts as failed."""
-
 
 CHUNK = 1 << 16
 

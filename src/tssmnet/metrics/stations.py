@@ -24,8 +24,6 @@ from tssmnet.errors import TssmnetError
 from tssmnet.metrics.scores import score
 
 EARTH_KM = 6371.0
-
-
 GOOD_READINGS = ("G",)
 
 

@@ -92,7 +92,6 @@ TRUTH = ("ssm_true", "ssm_true_pm", "deep_moisture", "frozen", "snow_water", "gr
          "air_temperature", "radiation", "cloud_cover")  # fmt: skip
 
 SEEN = ("ssm_am", "ssm_pm", "gap_cause", "gap_cause_pm", "lst_clear", "precipitation", "air_temperature", "radiation")
-
 COMPOSITES = ("ndvi_composite", "evi_composite")
 MODIS_AND_FORCING = ("lst_clear", "air_temperature", "radiation")
 

@@ -42,17 +42,12 @@ from tssmnet.errors import TssmnetError
 RESERVE = 2 * 10**9
 """Bytes that shall stay free on the disk."""
 
-
 CUT_FIELDS = ("soil_moisture", "retrieval_qual_flag", "latitude", "longitude", "EASE_row_index", "EASE_column_index")
-
 
 RIM = 0.05
 """Degrees around the window that a cut of a raster keeps."""
 
-
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-
 GDAL_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_HTTP_MAX_RETRY": "4", "GDAL_HTTP_RETRY_DELAY": "1"}
 
 

@@ -23,36 +23,19 @@ from tssmnet.data.readers.faults import Losses, SourceError, TruncatedFileError,
 
 GOOD = frozenset({"G", "U"})
 
-
 DEEPEST = 0.05
 """Lower end of the surface layer, metres."""
-
 
 DEPTH_TOLERANCE = 0.002
 """Two inches, 0.0508 m, are 5 cm."""
 
-
 MIN_HOURS = 6
-
-
 Path_ = str | PathLike[str]
-
-
 _NUMBER = r"(-?\d+\.?\d*)"
-
-
 _PLACE = rf"(\S+)\s+(\S+)\s+(\S.*?)\s+{_NUMBER}\s+{_NUMBER}\s+{_NUMBER}\s+{_NUMBER}\s+{_NUMBER}"
-
-
 _HEADER = re.compile(rf"{_PLACE}\s+(\S.*?)\s*$")
-
-
 _TIME = r"(\d{4}/\d\d/\d\d \d\d:\d\d)"
-
-
 _VALUE = re.compile(rf"{_TIME}\s+{_NUMBER}\s+([A-Z]\S*)(?:\s+\S+)?\s*$")
-
-
 _CEOP = re.compile(rf"{_TIME}\s+{_TIME}\s+{_PLACE}\s+{_NUMBER}\s+([A-Z]\S*)(?:\s+\S+)?\s*$")
 
 

@@ -51,7 +51,6 @@ ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:[.,]\d{1,6})?)?)(?: ?(Z|[+-]\d\d(?::?\d\d)?))?)?", re.ASCII
 )
 WRITE_TIME = "write it as 2018-07-31 or 2018-07-31T13:00:00+08:00 (UTC where no zone is given)"
-
 _FLAG_LIKE = re.compile(r"flag|qual|(?<![a-z])q[ac]|valid|status|good|bad|suspect|mask|reliab")
 _FLAG_OF_OTHERS = re.compile(r"orig|provider")
 _SENSOR_LIKE = re.compile(r"layer|level|sensor|probe|horizon|replic|instrument|position")
@@ -60,22 +59,13 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 @dataclass(frozen=True)
 class Readings:
-    """Readings as they were found.
+    """Readings as they were found."""
 
-    Attributes
-    ----------
-    name
-        The file, for messages.
-    table
-        One row a reading: ``network, station, sensor`` (text), ``depth_from, depth, lat, lon, ssm`` (numbers; depths
-        NaN where none is stated), ``time`` (UTC), ``good`` (by its flag).
-    where
-        Says where the row of a number stands in the file.
-    """
-
-    name: str
+    name: str  # the file, for messages
+    # one row a reading: ``network, station, sensor`` (text), ``depth_from, depth, lat, lon, ssm`` (numbers; depths
+    # NaN where none is stated), ``time`` (UTC), ``good`` (by its flag)
     table: pd.DataFrame
-    where: Callable[[int], str]
+    where: Callable[[int], str]  # says where the row of a number stands in the file
 
     def refuse(self, wrong: pd.Series | np.ndarray, column: str, what: str, *values: pd.Series) -> None:
         """Raise a `StationsError` that names the first row where `wrong` is true; `what` is filled from `values`."""
