@@ -25,7 +25,7 @@ def write(
     """The result file with its stamp and the versions of `packages`, moved into place whole."""
     from importlib.metadata import version
 
-    from tssmnet.cube import write_atomically
+    from tssmnet.disk import write_atomically
     from tssmnet.provenance import stamp
 
     head = stamp(what, modules, versions={name: version(name) for name in packages}, **about)

@@ -205,3 +205,57 @@ def test_an_entry_that_was_emptied_by_hand_is_made_again(shelf, calls):
         path.unlink()
     assert cached_json(double, inputs, store=shelf, modules=MODULES) == first
     assert calls() == 2
+
+
+def damage(path, how, rng):
+    """Do to a file of an entry what disks and people do."""
+    content = bytearray(path.read_bytes())
+    if how == "a bit flipped":
+        content[rng.integers(len(content))] ^= 1 << rng.integers(8)
+    path.write_bytes(content[: len(content) // 2] if how == "cut" else content)
+    if how == "lost":
+        path.unlink()
+    if how == "another beside it":
+        (path.parent / "0.bak").write_bytes(b"x")
+
+
+@pytest.mark.parametrize("how", ["a bit flipped", "cut", "lost", "another beside it"])
+@pytest.mark.parametrize("kind", ["dataset", "arrays", "json"])
+def test_a_damaged_entry_is_seen_said_and_made_again(kind, how, shelf, capsys, monkeypatch):
+    call = {"days": 12, "pixels": 3}
+    read = {
+        "dataset": lambda: cached_dataset(mock_cube, call, store=shelf).load(),
+        "arrays": lambda: cached_arrays(three_arrays, store=shelf, modules=MODULES),
+        "json": lambda: cached_json(double, {"values": [1], "log": os.devnull}, store=shelf, modules=MODULES),
+    }[kind]
+    sound, rng = repr(read()), np.random.default_rng(1)
+    (entry,) = [p for p in shelf.folder.iterdir() if p.is_dir()]
+    for path in sorted(p for p in entry.rglob("*") if p.is_file())[:: 7 if kind == "dataset" else 1]:
+        monkeypatch.setattr(cache, "_SOUND", {})  # as in another process
+        damage(path, how, rng)
+        assert repr(read()) == sound
+        if path.name != "entry.json" or how != "lost":
+            assert "it is made again" in capsys.readouterr().err
+        monkeypatch.setattr(cache, "_SOUND", {})
+        read()
+        assert capsys.readouterr().err == ""
+
+
+def test_an_entry_of_another_name_is_not_taken_for_this_one(shelf, calls, monkeypatch):
+    inputs = [{"values": [v], "log": calls.log} for v in (1, 2)]
+    for given in inputs:
+        cached_json(double, given, store=shelf, modules=MODULES)
+    one, other = (p for p in shelf.folder.iterdir() if p.is_dir())
+    for file in other.iterdir():
+        (one / file.name).write_bytes(file.read_bytes())
+    monkeypatch.setattr(cache, "_SOUND", {})
+    doubled = [cached_json(double, g, store=shelf, modules=MODULES)["doubled"] for g in inputs]
+    assert doubled == [[2], [4]]
+    assert calls() == 3
+
+
+def test_inputs_that_are_not_a_number_make_an_entry_that_is_found_again(shelf, calls, monkeypatch):
+    for _ in range(2):
+        monkeypatch.setattr(cache, "_SOUND", {})
+        cached_json(double, {"values": float("nan"), "log": calls.log}, store=shelf, modules=MODULES)
+    assert calls() == 1

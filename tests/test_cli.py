@@ -1,5 +1,8 @@
 """The command line."""
 
+import errno
+import os
+import signal
 import subprocess
 import sys
 
@@ -61,6 +64,64 @@ def test_an_interrupt_ends_with_code_130(monkeypatch, capsys):
     monkeypatch.setattr("tssmnet.data.registry.list_data", interrupted)
     assert cli.main(["data", "list"]) == 130
     assert "run the same command again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "CUBE OUT: no space left on device; make room on that disk"),
+        (OSError(errno.EROFS, "Read-only file system", "x.part"), "x.part: read-only file system; name a place that"),
+        (PermissionError(errno.EACCES, "Permission denied", "b.zarr"), "b.zarr: permission denied; name another place"),
+        (MemoryError(), "CUBE OUT: there is not enough memory"),
+        (KeyError("zarr.json"), "CUBE OUT: KeyError: 'zarr.json' (--debug shows where in the program)"),
+        (ValueError("first line\nsecond line"), "CUBE OUT: ValueError: first line (--debug"),
+        (AssertionError(), "CUBE OUT: AssertionError: no more is known (--debug"),
+    ],
+)
+def test_an_error_of_any_library_is_one_line_that_names_the_files(error, line, monkeypatch, capsys):
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr("tssmnet.reconstruction.files.reconstruct_file", fails)
+    assert cli.main(["reconstruct", "a.zarr", "b.zarr"]) == 2
+    told = capsys.readouterr().err
+    assert told.replace("a.zarr b.zarr", "CUBE OUT").startswith(f"tssmnet: {line}")
+    assert told.count("\n") == 1
+    for place in (["--debug", "reconstruct", "a.zarr", "b.zarr"], ["reconstruct", "a.zarr", "b.zarr", "--debug"]):
+        assert cli.main(place) == 2
+        assert "in fails" in capsys.readouterr().err
+
+
+WAITING = """
+import sys, time
+from tssmnet import cli
+from tssmnet.data import registry
+def wait(*_):
+    print("ready", file=sys.stderr, flush=True)
+    time.sleep(60)
+registry.list_data = wait
+sys.exit(cli.main(["data", "list"]))
+"""
+
+
+@pytest.mark.parametrize(("number", "code", "word"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "int")])
+def test_a_signal_ends_a_command_with_one_line(number, code, word):
+    run = subprocess.Popen([sys.executable, "-c", WAITING], stderr=subprocess.PIPE, text=True)
+    assert run.stderr.readline() == "ready\n"
+    run.send_signal(number)
+    told = run.communicate(timeout=20)[1]
+    assert run.returncode == code
+    assert told.startswith(f"tssmnet: {word}")
+    assert told.count("\n") == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full is a thing of Linux")
+def test_a_standard_output_that_takes_nothing_is_one_line():
+    with open("/dev/full", "w") as full:
+        code = "import sys; from tssmnet import cli; sys.exit(cli.main(['data', 'list']))"
+        run = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert run.returncode == 2
+    assert run.stderr == "tssmnet: no space left on device; make room on that disk, then run the same command again\n"
 
 
 def test_data_list_names_the_data_sets(capsys):

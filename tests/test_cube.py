@@ -13,14 +13,12 @@ from tssmnet.cube import (
     dynamic_names,
     from_pixels,
     is_categorical,
-    leftovers,
     open_cube,
-    placing,
     static_names,
     to_pixels,
-    write_atomically,
     write_cube,
 )
+from tssmnet.disk import placing
 from tssmnet.testing import FORCINGS, mock_cube
 
 
@@ -225,12 +223,3 @@ def test_files_that_are_no_cubes_are_named(tmp_path):
         open_cube(tmp_path / "bad.nc")
     with pytest.raises(CubeError, match="target is missing"):
         write_cube(mock_cube().drop_vars("ssm"), tmp_path / "cube.nc")
-
-
-def test_what_a_killed_process_leaves_is_found(tmp_path):
-    part = placing(tmp_path / "a.json")
-    part.__enter__().write_text("half", encoding="utf-8")
-    assert [p.read_text(encoding="utf-8") for p in leftovers(tmp_path / "a.json")] == ["half"]
-    write_atomically(tmp_path / "a.json", "whole")
-    assert (tmp_path / "a.json").read_text(encoding="utf-8") == "whole"
-    assert len(leftovers(tmp_path / "a.json")) == 1

@@ -23,7 +23,7 @@ from typing import Any
 import nbformat
 
 from tssmnet.book.notebook import RUNNER_VARIABLE
-from tssmnet.cube import placing
+from tssmnet.disk import placing
 from tssmnet.errors import TssmnetError
 from tssmnet.provenance import commit, device
 from workflow import freshness, notebooks, pages

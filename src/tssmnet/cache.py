@@ -3,7 +3,7 @@
 The key of an entry is a sha256 over the function's name, its inputs (arrays by content), the hashes of the data sets
 it reads, and the source of the library modules it depends on. So an edit of the code, another parameter or other data
 makes another entry, and nothing stale is ever read. An entry is one folder that appears whole or not at all; two
-processes that want the same one compute it once.
+processes that want the same one compute it once. It keeps the sums of its files: one that is damaged is made again.
 
 >>> from tssmnet.cache import cached_json
 >>> cached_json(profile_table, {"profile": "conus"})    # doctest: +SKIP
@@ -14,17 +14,17 @@ from __future__ import annotations
 import inspect
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from tssmnet.cube import leftovers, open_dataset, placing, write_dataset
+from tssmnet.cube import open_dataset, write_dataset
+from tssmnet.disk import differences, one_writer, placing, remove, sums
 from tssmnet.errors import TssmnetError
+from tssmnet.progress import say
 from tssmnet.provenance import PACKAGE, checkout, content_hash, data_hashes, library_hashes
 
 
@@ -35,7 +35,7 @@ def store_folder() -> Path:
 
 
 ENTRY = "entry.json"
-"""Written last into each entry: what its key is made of, and the sign that it is whole."""
+"""Written last into each entry: what its key is made of, and the sha256 of each of its files."""
 
 
 class Store:
@@ -68,19 +68,45 @@ class Store:
         """
         about = describe(function, inputs, data, modules)
         path = self.folder / f"{function.__name__}-{content_hash(about)[:20]}"
-        if (path / ENTRY).is_file():
+        if not faults(path, about):
             return path
-        with _only_one(path.with_name(f".{path.name}.lock")):
-            if not (path / ENTRY).is_file():
-                shutil.rmtree(path, ignore_errors=True)  # emptied by hand
-                for part in leftovers(path):
-                    shutil.rmtree(part, ignore_errors=True)  # its process was killed: we hold the lock
-                result = function(**inputs)
+        with one_writer(path):
+            found = faults(path, about)
+            if found and (path / ENTRY).exists():
+                say(f"{path} is damaged ({found[0]}); it is made again")
+            if found:
+                remove(path)
                 with placing(path) as part:
                     part.mkdir()
-                    write(result, part)
-                    (part / ENTRY).write_text(json.dumps(about, indent=1), encoding="utf-8")
+                    write(function(**inputs), part)
+                    (part / ENTRY).write_text(json.dumps({**about, "files": sums(part)}, indent=1), encoding="utf-8")
         return path
+
+
+_SOUND: dict[Path, list[Any]] = {}
+"""Entries that this process has compared with their sums, and the size and time of change of each file then."""
+
+
+def faults(path: Path, about: Mapping[str, Any]) -> list[str]:
+    """What is wrong with an entry; nothing if it is what was computed, from what `about` tells, to the last bit."""
+    marks = [(p.as_posix(), s.st_size, s.st_mtime_ns) for p in sorted(path.rglob("*")) if (s := p.stat())]
+    if marks and _SOUND.get(path) == marks:
+        return []
+    try:
+        noted = json.loads((path / ENTRY).read_text(encoding="utf-8"))
+        files = noted.pop("files")
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return [f"{ENTRY} is missing or cannot be read"]
+    if _text(noted) != _text(about) or not isinstance(files, dict):
+        return [f"{ENTRY} is damaged or that of another entry"]
+    found = differences(sums(path, ENTRY), files)
+    if not found:
+        _SOUND[path] = marks
+    return found
+
+
+def _text(about: Mapping[str, Any]) -> str:
+    return json.dumps(about, sort_keys=True)
 
 
 def describe(
@@ -99,20 +125,6 @@ def describe(
         plain = isinstance(value, (str, bool, int, float, type(None)))
         about["inputs"][name] = value if plain else content_hash(value)
     return about | {"data": {d: data_hashes().get(d) for d in data}, "library": library_hashes(modules)}
-
-
-@contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
-    """Wait until no other process holds `lock`; the system lets go of it when a process dies."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as handle:
-        try:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except ImportError:  # Windows: two processes may then compute one thing twice, and the second to end fails
-            pass
-        yield
 
 
 def _write_arrays(arrays: Mapping[str, Any], folder: Path) -> None:

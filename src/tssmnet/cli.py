@@ -5,45 +5,112 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from tssmnet.errors import TssmnetError
+from tssmnet.errors import TssmnetError, sentence
 
 EPILOG = """CUBE and OUT end in .zarr or .nc. Set TSSMNET_QUIET=1 for no progress bars, TSSMNET_DATA_DIR and
 TSSMNET_MIRRORS for where data lie, TSSMNET_STORE_DIR for where costly results are kept."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns 0, or 2 after an error that is shown in one line, or 130 when interrupted."""
+    """Run one command and return its code: 0; 2 after an error; 130 or 143 when it was interrupted or terminated.
+
+    Whatever library an error comes from, it ends in one line on standard error; ``--debug`` shows where it arose.
+    """
     options = parser().parse_args(arguments)
     try:
-        code: int = options.run(options)
+        with _terminated_as_interrupted():
+            code: int = options.run(options)
+            sys.stdout.flush()
         return code
-    except TssmnetError as error:
-        print(f"tssmnet: {error}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        if str(error.name).startswith("tssmnet"):
-            raise
-        what = f"this command needs the package {error.name}, which is not installed"
-        print(f"tssmnet: {what}; get it with: pip install 'tssmnet[data,book]'", file=sys.stderr)
-        return 2
+    except Terminated:
+        return _end("terminated; run the same command again to go on", 143)
     except KeyboardInterrupt:
-        print("tssmnet: interrupted; run the same command again to go on", file=sys.stderr)
-        return 130
+        return _end("interrupted; run the same command again to go on", 130)
     except BrokenPipeError:  # the reader of a pipe has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _to_nowhere()
         return 0
+    except Exception as error:
+        if getattr(options, "debug", False):
+            traceback.print_exc()
+        return _end(_line_of(error, options), 2)
+
+
+class Terminated(KeyboardInterrupt):
+    """The system, or whoever watches this program, asks it to end (SIGTERM)."""
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM end a block as Ctrl-C does, so that locks and temporary files are let go of."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    owner = os.getpid()
+
+    def end(number: int, _: Any) -> None:
+        if os.getpid() == owner:
+            raise Terminated
+        signal.signal(number, signal.SIG_DFL)  # a worker that was forked off ends without a word
+        os.kill(os.getpid(), number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(text: str, code: int) -> int:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _to_nowhere()
+    print(f"tssmnet: {text}", file=sys.stderr)
+    return code
+
+
+def _to_nowhere() -> None:
+    """Let go of a standard output that takes nothing more; the interpreter would complain of it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _line_of(error: Exception, options: argparse.Namespace) -> str:
+    """The line of an error; one of another library is told together with the files of the command."""
+    text = sentence(error)
+    if isinstance(error, TssmnetError):
+        return text
+    named = [str(getattr(options, n)) for n in ("cube", "stations", "out") if getattr(options, n, None)]
+    names_one = getattr(error, "filename", None) is not None or any(name in text for name in named)
+    files = "" if names_one else " ".join(named)
+    known = isinstance(error, ModuleNotFoundError) or (isinstance(error, OSError) and error.errno is not None)
+    return f"{files}{': ' * bool(files)}{text}{'' if known else ' (--debug shows where in the program)'}"
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose commands all know ``--debug``."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.add_argument(
+            "--debug", action="store_true", default=argparse.SUPPRESS, help="show where in the program an error arose"
+        )
 
 
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     from tssmnet._public import __version__
 
-    top = argparse.ArgumentParser("tssmnet", description="Gap-free satellite soil moisture.", epilog=EPILOG)
+    top: argparse.ArgumentParser = _Parser("tssmnet", description="Gap-free satellite soil moisture.", epilog=EPILOG)
     top.add_argument("--version", action="version", version=f"tssmnet {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     _add_data(commands)
@@ -166,7 +233,7 @@ def _reconstruct(options: argparse.Namespace) -> int:
         features=options.features,
         seed=options.seed,
         device=options.device,
-        rows=options.rows or ROWS,
+        rows=ROWS if options.rows is None else options.rows,
         scheduler=options.scheduler,
     )
     counts = ", ".join(f"{n} {name}" for name, n in filled.counts.items() if n or name == "outside")

@@ -26,3 +26,8 @@ def bar(items: Iterable[T], title: str, *, total: int | None = None, progress: b
     from tqdm import tqdm
 
     yield from tqdm(items, desc=title, total=total, disable=quiet() if progress is None else not progress, leave=False)
+
+
+def say(text: str) -> None:
+    """One line on standard error that matters to whoever started the program, bars or no bars."""
+    print(f"tssmnet: {text}", file=sys.stderr, flush=True)

@@ -14,16 +14,7 @@ from tssmnet.cube.contract import (
     static_names,
     to_pixels,
 )
-from tssmnet.cube.files import (
-    check_output,
-    leftovers,
-    open_cube,
-    open_dataset,
-    placing,
-    write_atomically,
-    write_cube,
-    write_dataset,
-)
+from tssmnet.cube.files import consolidate, open_cube, open_dataset, write_cube, write_dataset, write_zarr
 from tssmnet.cube.roles import is_rain, is_temperature, roles
 
 __all__ = [
@@ -32,23 +23,21 @@ __all__ = [
     "SSM_UNITS",
     "CubeError",
     "check_cube",
-    "check_output",
+    "consolidate",
     "dynamic_names",
     "from_pixels",
     "is_categorical",
     "is_rain",
     "is_temperature",
-    "leftovers",
     "open_cube",
     "open_dataset",
-    "placing",
     "predictable",
     "require_ssm",
     "roles",
     "space_dims",
     "static_names",
     "to_pixels",
-    "write_atomically",
     "write_cube",
     "write_dataset",
+    "write_zarr",
 ]

@@ -1,21 +1,20 @@
-"""Cubes in files: read lazily, written whole or not at all."""
+"""Cubes in files: read lazily, written whole or not at all, and known again when they are damaged."""
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
-import uuid
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from tssmnet.cube.check import check_cube
 from tssmnet.cube.contract import CubeError
-
-SUFFIXES = (".zarr", ".nc")
+from tssmnet.disk import SUFFIXES, placing
 
 
 def open_cube(path: str | os.PathLike[str], *, check: bool = True) -> xr.Dataset:
@@ -45,9 +44,13 @@ def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
     try:
         if path.suffix == ".zarr":
             found = xr.open_zarr(path, consolidated=False)
+            _require_all_chunks(path)
+            found.attrs.pop(CHUNKS, None)
         else:
             found = xr.open_dataset(path, engine="h5netcdf", chunks={})
         return found[sorted(found.data_vars, key=str)]
+    except CubeError:
+        raise
     except Exception as error:  # the readers raise many kinds; the user needs one that names the file
         raise CubeError([f"cannot be read as {path.suffix}: {error}"], str(path)) from error
 
@@ -71,17 +74,100 @@ def write_dataset(dataset: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     dataset = dataset.drop_encoding()
     with placing(path) as temporary:
         if path.suffix == ".zarr":
-            with warnings.catch_warnings():  # zarr 3 warns of text variables, which have no final specification yet
-                warnings.simplefilter("ignore")
-                dataset.to_zarr(temporary, mode="w", consolidated=False, zarr_format=3)
+            write_zarr(dataset, temporary)
         else:
             dataset.to_netcdf(temporary, engine="h5netcdf", encoding=_netcdf_encoding(dataset))
     return path
 
 
+CHUNKS = "tssmnet_chunks"
+"""Attribute of a zarr store of which no chunk may be missing, and what it says there."""
+
+ALL_STORED = "all are stored, each with its checksum"
+
+
+def write_zarr(
+    dataset: xr.Dataset,
+    path: str | os.PathLike[str],
+    chunks: Mapping[str, tuple[int, ...]] | None = None,
+    **options: Any,
+) -> None:
+    """Write a zarr store that shows when it is damaged, in the dataset's order of variables.
+
+    zarr reads a chunk that is not there as empty, and tells no damaged value from a sound one. So every chunk is
+    written, the empty ones too, each with a checksum, and the store says so.
+
+    Parameters
+    ----------
+    dataset
+        Without encoding.
+    path
+        Where nothing stands yet.
+    chunks
+        Shape of the stored chunks of a variable, by name; by default as dask has it.
+    **options
+        Of ``xarray.Dataset.to_zarr``.
+    """
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+
+    encoding: dict[str, Any] = {str(n): {"compressors": (ZstdCodec(), Crc32cCodec())} for n in dataset.variables}
+    for name, shape in (chunks or {}).items():
+        encoding[name]["chunks"] = shape
+    write: Any = dataset.assign_attrs({CHUNKS: ALL_STORED}).to_zarr
+    options = {"consolidated": False, "zarr_format": 3, "write_empty_chunks": True, "encoding": encoding} | options
+    with warnings.catch_warnings():  # zarr 3 warns of text variables, which have no final specification yet
+        warnings.simplefilter("ignore")
+        write(path, mode="w", **options)
+    consolidate(path, [*map(str, dataset.data_vars), *map(str, dataset.coords)])
+
+
+def consolidate(path: str | os.PathLike[str], order: Sequence[str] | None = None) -> None:
+    """Put the metadata of all arrays of a zarr store into its root, in a fixed order: readers list them as they come.
+
+    Without it xarray warns when it opens the store, and a folder lists its arrays in any order.
+
+    Parameters
+    ----------
+    path
+        The store.
+    order
+        Names of all its arrays; by default as they were.
+    """
+    import zarr
+
+    root = Path(path) / "zarr.json"
+    order = order or [*json.loads(root.read_text(encoding="utf-8"))["consolidated_metadata"]["metadata"]]
+    with warnings.catch_warnings():  # zarr 3 warns that this is no part of the format; all readers of it know it
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(str(path))
+    content = json.loads(root.read_text(encoding="utf-8"))
+    arrays = content["consolidated_metadata"]["metadata"]
+    content["consolidated_metadata"]["metadata"] = {name: arrays[name] for name in order}
+    root.write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+
+def _require_all_chunks(path: Path) -> None:
+    """Raise a `CubeError` if a zarr store that says it holds all its chunks lacks one."""
+    import zarr
+
+    root: Any = zarr.open_group(path, mode="r", use_consolidated=False)
+    if root.attrs.get(CHUNKS) != ALL_STORED:
+        return
+    faults = []
+    for name, array in sorted(root.arrays()):
+        counts = [-(-n // c) for n, c in zip(array.shape, array.chunks, strict=True)]
+        keys = ["/".join(["c", *map(str, at)]) for at in np.ndindex(*counts)]
+        missing = [key for key in keys if not (path / name / key).is_file()]
+        if missing:
+            lost = f"{len(missing)} of {len(keys)} chunks are lost (first {missing[0]})"
+            faults.append(f"{name}: {lost}; copy or make the cube again")
+    if faults:
+        raise CubeError(faults, str(path))
+
+
 def _netcdf_encoding(dataset: xr.Dataset) -> dict[str, dict[str, object]]:
     """Lossless compression for each variable; CF allows no fill value on coordinates."""
-    packed = {"zlib": True, "complevel": 4, "shuffle": True}
+    packed = {"zlib": True, "complevel": 4, "shuffle": True, "fletcher32": True}
     encoding: dict[str, dict[str, object]] = {
         str(n): dict(packed) for n, v in dataset.data_vars.items() if v.dtype.kind in "biuf"
     }
@@ -89,56 +175,6 @@ def _netcdf_encoding(dataset: xr.Dataset) -> dict[str, dict[str, object]]:
     if "time" in dataset.coords and dataset["time"].dtype.kind == "M":
         encoding["time"] = {"units": "days since 1970-01-01", "calendar": "standard", "dtype": "int32"}
     return encoding
-
-
-@contextmanager
-def placing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary sibling to write a file or folder at; it takes the name `path` only if the block ends well.
-
-    What a killed process leaves is found by `leftovers`.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
-    try:
-        yield temporary
-        _to_disk(temporary)
-        if path.is_dir():  # os.replace takes no folder that holds something: move it aside first
-            old = temporary.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
-            os.replace(path, old)
-            os.replace(temporary, path)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.replace(temporary, path)
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        temporary.unlink(missing_ok=True)
-
-
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Put bytes, or text as UTF-8, at `path` whole or not at all."""
-    with placing(path) as temporary:
-        temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
-
-
-def leftovers(path: Path) -> list[Path]:
-    """Unfinished files and folders that `placing` at `path` left when its process was killed."""
-    return sorted(path.parent.glob(f".{path.name}.*.part"))
-
-
-def _to_disk(path: Path) -> None:
-    """Have the system write a file, or all files of a folder, to the disk: a name must not outlive its content."""
-    for file in [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]:
-        with open(file, "rb+") as handle:
-            os.fsync(handle.fileno())
-
-
-def check_output(path: str | os.PathLike[str], *inputs: str | os.PathLike[str]) -> None:
-    """Raise a `CubeError` if a result cannot go to `path`: wrong ending, or one of the files it is made from."""
-    _require_suffix(Path(path))
-    if any(Path(path).resolve() == Path(i).resolve() for i in inputs):
-        raise CubeError(["the result would overwrite its own input; give another name"], str(path))
 
 
 def _require_suffix(path: Path) -> None:

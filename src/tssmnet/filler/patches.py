@@ -20,7 +20,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from tssmnet.cube import predictable, write_atomically
+from tssmnet.cube import predictable
+from tssmnet.disk import write_atomically
 from tssmnet.filler.config import settings
 from tssmnet.filler.evidence import NEIGHBOURS, on_sphere
 from tssmnet.filler.fill import Learned, apply, first_values, learn

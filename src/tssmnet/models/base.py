@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tssmnet.cube import write_atomically
+from tssmnet.disk import write_atomically
 from tssmnet.errors import TssmnetError, require_known
 from tssmnet.features.samples import Samples, as_samples
 

@@ -46,7 +46,7 @@ class _Record(Model):
     def write_state(self, folder: Path) -> dict[str, Any]:
         from safetensors.numpy import save
 
-        from tssmnet.cube import write_atomically
+        from tssmnet.disk import write_atomically
 
         write_atomically(folder / "table.safetensors", save({"table": np.ascontiguousarray(self.table_)}))
         return {"shape": list(self.shape_)}

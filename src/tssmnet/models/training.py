@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tssmnet.cube import write_atomically
+from tssmnet.disk import write_atomically
 from tssmnet.errors import TssmnetError, require_known
 from tssmnet.features.samples import Samples
 from tssmnet.models.base import Float, Model, check_same_features

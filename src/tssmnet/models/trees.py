@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tssmnet.cube import write_atomically
+from tssmnet.disk import write_atomically
 from tssmnet.errors import TssmnetError
 from tssmnet.features.samples import Samples
 from tssmnet.models.base import Float, Model, check_same_features

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from tssmnet.cube import check_cube, from_pixels, placing, space_dims, to_pixels, write_dataset
+from tssmnet.cube import check_cube, consolidate, from_pixels, space_dims, to_pixels, write_dataset
+from tssmnet.disk import placing
 from tssmnet.errors import TssmnetError
 from tssmnet.features.build import build_features
 from tssmnet.models import MODELS, load_model
@@ -128,7 +129,7 @@ def _held(out: Path) -> int:
 
     if not out.exists():
         return 0
-    group: Any = zarr.open_group(out, mode="r")
+    group: Any = zarr.open_group(out, mode="r", use_consolidated=False)
     return int(group["time"].shape[0])
 
 
@@ -257,15 +258,17 @@ def _append(filled: xr.Dataset, out: Path, kept: int) -> None:
     """Write days behind those there are; a kill leaves a record that still ends where it ended."""
     import zarr
 
-    group: Any = zarr.open_group(out, mode="r+")
+    group: Any = zarr.open_group(out, mode="r+", use_consolidated=False)
     days = filled.sizes["time"]
-    for name, field in filled.data_vars.items():
-        array = group[str(name)]
-        array.resize((kept + days, *array.shape[1:]))
-        array[kept:] = field.transpose("time", ...).values
+    with zarr.config.set({"array.write_empty_chunks": True}):  # one that is missing is taken for a lost one
+        for name, field in filled.data_vars.items():
+            array = group[str(name)]
+            array.resize((kept + days, *array.shape[1:]))
+            array[kept:] = field.transpose("time", ...).values
     # The time axis last: by its length a record knows what it holds.
     time = group["time"]
     units = str(time.attrs["units"])
     encoded = xr.coding.times.encode_cf_datetime(filled.time.values, units, str(time.attrs.get("calendar", "standard")))
     time.resize((kept + days,))
     time[kept:] = np.asarray(encoded[0], time.dtype)
+    consolidate(out)

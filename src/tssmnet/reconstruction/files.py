@@ -34,16 +34,14 @@ from tssmnet.cluster import check_cluster, open_cluster
 from tssmnet.cube import (
     SOURCE_FLAGS,
     check_cube,
-    check_output,
     dynamic_names,
     open_cube,
-    placing,
     predictable,
     roles,
     to_pixels,
-    write_atomically,
     write_dataset,
 )
+from tssmnet.disk import check_output, placing, write_atomically
 from tssmnet.errors import TssmnetError
 from tssmnet.features.build import build_features, screen_descriptors
 from tssmnet.features.descriptors import NAMES, describe_series

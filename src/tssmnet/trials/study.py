@@ -30,7 +30,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tssmnet.cache import store_folder
-from tssmnet.cube import to_pixels, write_atomically
+from tssmnet.cube import to_pixels
+from tssmnet.disk import write_atomically
 from tssmnet.earth import SEASONS
 from tssmnet.errors import require_known
 from tssmnet.features.build import FEATURE_SETS, build_features

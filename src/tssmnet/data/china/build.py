@@ -29,7 +29,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tssmnet.cluster import open_cluster
-from tssmnet.cube import open_dataset, placing, to_pixels, write_atomically, write_dataset
+from tssmnet.cube import open_dataset, to_pixels, write_dataset
 from tssmnet.data import processing, registry
 from tssmnet.data.china.record import (
     REFUSED,
@@ -47,6 +47,7 @@ from tssmnet.data.readers import esa_cci, ismn, modis, rasters, smap
 from tssmnet.data.readers.faults import Losses, OffWindowError, SourceError
 from tssmnet.data.readers.grids import Bounds, ease_geobox, ease_window, mosaic, regrid, sinusoidal_tiles, with_degrees
 from tssmnet.data.readers.stations import read_table
+from tssmnet.disk import placing, write_atomically
 from tssmnet.errors import require_known
 
 RECIPE = 1

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from tssmnet.cube import placing, write_atomically
 from tssmnet.data.readers.faults import SourceError
+from tssmnet.disk import placing, write_atomically
 
 Path_ = str | PathLike[str]
 Files = tuple[Path, ...]
