@@ -228,12 +228,12 @@ def test_a_damaged_entry_is_seen_said_and_made_again(kind, how, shelf, capsys, m
         "arrays": lambda: cached_arrays(three_arrays, store=shelf, modules=MODULES),
         "json": lambda: cached_json(double, {"values": [1], "log": os.devnull}, store=shelf, modules=MODULES),
     }[kind]
-    sound, rng = repr(read()), np.random.default_rng(1)
+    sound, rng = content_hash(read()), np.random.default_rng(1)
     (entry,) = [p for p in shelf.folder.iterdir() if p.is_dir()]
     for path in sorted(p for p in entry.rglob("*") if p.is_file())[:: 7 if kind == "dataset" else 1]:
         monkeypatch.setattr(cache, "_SOUND", {})  # as in another process
         damage(path, how, rng)
-        assert repr(read()) == sound
+        assert content_hash(read()) == sound
         if path.name != "entry.json" or how != "lost":
             assert "it is made again" in capsys.readouterr().err
         monkeypatch.setattr(cache, "_SOUND", {})
