@@ -282,7 +282,8 @@ def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def _validate(options: argparse.Namespace) -> int:
-    from tssmnet.cube import open_dataset, placing, require_ssm
+    from tssmnet.cube import open_dataset, require_ssm
+    from tssmnet.disk import placing
     from tssmnet.metrics.stations import check_scores_path, open_stations, validate
 
     if options.csv:

@@ -285,7 +285,7 @@ def do_run(bench: Bench, run: Run) -> dict[str, Any]:
 
 def _predict_samples(bench: Bench, run: Run, hidden: NDArray[np.bool_]) -> Estimate:
     features = bench.features(run, bench.observed & ~hidden)
-    options = {"seed": run.model_seed, "device": bench.device, "params": dict(run.params)}
+    options: dict[str, Any] = {"seed": run.model_seed, "device": bench.device, "params": dict(run.params)}
     return Estimate(fit_around(hidden, bench.record, features, run.model, **options).estimate())
 
 
