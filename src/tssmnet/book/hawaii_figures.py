@@ -128,9 +128,7 @@ def flags_table(filled: xr.Dataset) -> pd.DataFrame:
 
 
 def stated_and_found(filled: xr.Dataset) -> Any:
-    """The error found against the standard deviation stated, in groups of equal size of the hidden observations.
-
-    """
+    """The error found against the standard deviation stated, in groups of equal size of the hidden observations."""
     import matplotlib.pyplot as plt
 
     hidden = filled["target"].notnull().values

@@ -61,9 +61,7 @@ def loss_bars(panels: Mapping[str, pd.DataFrame]) -> Any:
 
 
 def training_curves(rows: Iterable[Mapping[str, Any]]) -> Any:
-    """Training and validation loss by epoch, a panel for each network among the rows of `table_3`.
-
-    """
+    """Training and validation loss by epoch, a panel for each network among the rows of `table_3`."""
     import matplotlib.pyplot as plt
     from matplotlib.ticker import MaxNLocator
 
@@ -88,9 +86,7 @@ def training_curves(rows: Iterable[Mapping[str, Any]]) -> Any:
 
 
 def gap_bars(runs: pd.DataFrame) -> Any:
-    """RMSE by kind of gaps, a bar for each model and feature set, from the rows of `tssmnet.book.paper.over_gaps`.
-
-    """
+    """RMSE by kind of gaps, a bar for each model and feature set, from the rows of `tssmnet.book.paper.over_gaps`."""
     import matplotlib.pyplot as plt
 
     groups = list(runs.groupby(["model", "features"], sort=False))
