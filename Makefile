@@ -9,7 +9,15 @@ VENV     ?= .venv
 BIN      := $(VENV)/bin
 PROFILE  ?= twin
 ARGS     ?=
-LOCK_SUM := $(shell $(PYTHON) -c "import hashlib; print(hashlib.sha256(open('requirements.lock','rb').read()).hexdigest()[:16])")
+ifneq ($(MAKECMDGOALS),clean)
+ifeq ($(strip $(PYTHON)),)
+$(error No Python was found: install Python 3.11 or later, or name one: make PYTHON=/path/to/python3)
+endif
+ifeq ($(shell command -v "$(PYTHON)"),)
+$(error There is no program $(PYTHON): name a Python of 3.11 or later: make PYTHON=/path/to/python3)
+endif
+endif
+LOCK_SUM := $(shell "$(PYTHON)" -c "import hashlib; print(hashlib.sha256(open('requirements.lock','rb').read()).hexdigest()[:16])")
 STAMP    := $(VENV)/.installed-$(LOCK_SUM)
 
 .PHONY: book test test-all env lock check-pages evaluate lint clean
@@ -28,8 +36,8 @@ env: $(STAMP)
 
 # The environment is stamped with the lock it was installed from: the same lock again installs nothing.
 $(STAMP):
-	@$(PYTHON) -c "import sys; v = sys.version_info; sys.exit(v < (3, 11) and 'Python 3.11 or later is needed, this is %d.%d; name one: make PYTHON=python3.11' % v[:2])"
-	$(PYTHON) -m venv $(VENV)
+	@"$(PYTHON)" -c "import sys; v = sys.version_info; sys.exit(v < (3, 11) and 'Python 3.11 or later is needed, this is %d.%d; name one: make PYTHON=python3.11' % v[:2])"
+	"$(PYTHON)" -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@rm -f $(VENV)/.installed-*

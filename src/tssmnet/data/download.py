@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tarfile
 import tempfile
@@ -11,10 +12,13 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from tssmnet.errors import TssmnetError
+from tssmnet.progress import note
 
 ATTEMPTS = 5
 """How often one file is tried before it counts as unavailable."""
@@ -27,7 +31,16 @@ FIRST_WAIT = 1.0
 
 TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and seconds without a byte, after which a try counts as failed."""
-
+WINDOW = 60.0
+FLOOR = 60_000
+"""A try fails when less than so many bytes come in a window of so many seconds."""
+LONGEST_WAIT = 300.0
+"""Seconds that a server may ask to wait (Retry-After); one that asks for more is left for another time."""
+LARGEST = 20 * 10**9
+"""Bytes after which a file stops of which neither the registry nor the server states the size."""
+SAY_AFTER = 2.0
+LONGEST_LOCK = 6 * 3600.0
+"""Seconds after which a wait for another fetch is said, and after which it is given up."""
 CHUNK = 1 << 16
 
 
@@ -52,7 +65,11 @@ class UnsafeArchiveError(TssmnetError):
 
 
 class _Retry(Exception):
-    """One try failed in a way that a later try may mend."""
+    """One try failed in a way that a later try may mend; `wait` is what the server asks for, seconds."""
+
+    def __init__(self, why: str, wait: float = 0.0) -> None:
+        super().__init__(why)
+        self.wait = wait
 
 
 class _Unreached(_Retry):
@@ -160,12 +177,16 @@ def _collect(url: str, part: Path, size: int | None, tick: Callable[[int], None]
             if attempt >= (UNREACHED if isinstance(error, _Unreached) else ATTEMPTS):
                 kind = HostUnreachableError if isinstance(error, _Unreached) else DownloadError
                 raise kind(f"{error} (tried {attempt} times)") from error
-        time.sleep(FIRST_WAIT * 2 ** (attempt - 1))
+            wait = max(error.wait, FIRST_WAIT * 2 ** (attempt - 1))
+        if wait > LONGEST_WAIT:
+            raise DownloadError(f"the server asks to wait {wait:.0f} s; fetch again then")
+        time.sleep(wait)
 
 
 def _append(url: str, part: Path, size: int | None, tick: Callable[[int], None], ask: Callable[..., Any]) -> None:
     """One request: append what is missing of `size` bytes to `part`."""
     import requests
+    from urllib3.exceptions import HTTPError
 
     have = part.stat().st_size if part.exists() else 0
     if size is not None and have > size:
@@ -177,26 +198,67 @@ def _append(url: str, part: Path, size: int | None, tick: Callable[[int], None],
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
         with ask(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
-            _check_status(answer.status_code, part, tick)
+            _check_status(answer, part, tick)
             if have and not _continues(answer, have):
                 _discard(part, tick)
                 have = 0
-            if size is None and (announced := answer.headers.get("Content-Length", "")).isdigit():
-                size = have + int(announced)
-            with open(part, "ab") as out:
-                for block in answer.iter_content(CHUNK):
-                    out.write(block)
-                    tick(len(block))
-    except requests.ConnectionError as error:
-        raise _Unreached(f"the server cannot be reached: {_short(error)}") from error
+            announced = _announced(answer, have)
+            _check_size(announced or 0, size, part, tick)
+            size = announced if size is None else size
+            try:
+                _receive(answer, part, size, tick)
+            except HTTPError as error:  # the server was reached: only this answer has failed
+                raise _Retry(f"the answer broke off: {_short(error)}") from error
     except requests.RequestException as error:
-        raise _Retry(f"{type(error).__name__}: {_short(error)}") from error
+        kind = _Unreached if _never_reached(error) else _Retry
+        raise kind(
+            f"{'the server cannot be reached' if kind is _Unreached else 'no answer'}: {_short(error)}"
+        ) from error
     got = part.stat().st_size
     if size is not None and got < size:
         raise _Retry(f"the connection ended after {got} of {size} bytes")
-    if size is not None and got > size:
+
+
+def _receive(answer: Any, part: Path, size: int | None, tick: Callable[[int], None]) -> None:
+    """Write what comes, no more than `size` bytes and no slower than the floor."""
+    got, since, counted = part.stat().st_size if part.exists() else 0, time.monotonic(), 0
+    with open(part, "ab") as out:
+        # `read1` gives what has come; `iter_content` would wait for a whole block from a server that drips
+        while block := answer.raw.read1(CHUNK, decode_content=True):
+            got, counted = got + len(block), counted + len(block)
+            _check_size(got, size, part, tick)
+            out.write(block)
+            tick(len(block))
+            if time.monotonic() - since > WINDOW:
+                if counted < FLOOR:
+                    raise _Retry(f"only {counted} bytes came in {WINDOW:.0f} s, after {got} bytes")
+                since, counted = time.monotonic(), 0
+
+
+def _check_size(found: int, size: int | None, part: Path, tick: Callable[[int], None]) -> None:
+    most = LARGEST if size is None else size
+    if found > most:
         _discard(part, tick)
-        raise DownloadError(f"more than the registered {size} bytes arrived")
+        raise DownloadError(f"more than the {'registered' if size is not None else 'largest'} {most} bytes arrived")
+
+
+def _announced(answer: Any, have: int) -> int | None:
+    """Size of the whole file by the answer's headers, None where they do not state it."""
+    length = answer.headers.get("Content-Length", "")
+    if answer.headers.get("Content-Encoding", "identity") != "identity" or not re.fullmatch("[0-9]{1,18}", length):
+        return None
+    return have + int(length)
+
+
+def _never_reached(error: Exception) -> bool:
+    """Whether a request failed before there was a connection, which it would for every file of the host."""
+    import requests
+    from urllib3.exceptions import NewConnectionError
+
+    if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError | requests.exceptions.SSLError):
+        return True
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    return isinstance(reason, NewConnectionError)
 
 
 def _continues(answer: object, have: int) -> bool:
@@ -205,17 +267,35 @@ def _continues(answer: object, have: int) -> bool:
     return bool(status == 206 and headers.get("Content-Range", "").startswith(f"bytes {have}-"))
 
 
-def _check_status(status: int, part: Path, tick: Callable[[int], None]) -> None:
+def _check_status(answer: Any, part: Path, tick: Callable[[int], None]) -> None:
+    status = answer.status_code
     if status in (200, 206):
         return
     if status == 416:  # the part does not fit the file on the server: start over
         _discard(part, tick)
         raise _Retry("HTTP status 416")
     if status in (408, 429) or status >= 500:
-        raise _Retry(f"HTTP status {status}")
+        raise _Retry(f"HTTP status {status}", _retry_after(answer.headers.get("Retry-After", "")))
     if status in (401, 403):
         raise RefusedError(f"HTTP status {status}")
     raise DownloadError(f"HTTP status {status}")
+
+
+def _retry_after(text: str) -> float:
+    """Seconds that a Retry-After header asks for, as a number or as a date; 0 if it says neither.
+
+    Examples
+    --------
+    >>> _retry_after("120"), _retry_after("Wed, 21 Oct 2015 07:28:00 GMT"), _retry_after("soon")
+    (120.0, 0.0, 0.0)
+    """
+    if re.fullmatch("[0-9]{1,300}", text.strip()):
+        return float(text)
+    try:
+        when = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+    return max((when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)
 
 
 def _short(error: BaseException) -> str:
@@ -226,18 +306,42 @@ def _short(error: BaseException) -> str:
 
 
 @contextmanager
-def one_at_a_time(folder: Path) -> Iterator[None]:
-    """Hold the lock of a data folder, so that two fetches never write the same part; waits for the other to end.
+def one_at_a_time(folder: Path, what: str = "fetch") -> Iterator[None]:
+    """Hold the lock of a folder, so that two fetches never write the same part; says that it waits for the other.
 
     The lock goes with its process, also with a killed one. Where the system has no file locks it is left out.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".fetch.lock", "w") as lock:
-        with suppress(ImportError):
-            import fcntl
 
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    Raises
+    ------
+    TssmnetError
+        If the folder cannot be written, or the other is still at work after `LONGEST_LOCK`.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / ".fetch.lock", "w")  # noqa: SIM115
+    except OSError as error:
+        raise TssmnetError(f"{folder} cannot be written: {error.strerror or error}") from error
+    with lock:
+        with suppress(ImportError):
+            _wait_for(lock, f"another {what} is at work in {folder}")
         yield
+
+
+def _wait_for(lock: IO[str], other: str) -> None:
+    import fcntl
+
+    start, said = time.monotonic(), False
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waited = time.monotonic() - start
+        if waited > LONGEST_LOCK:
+            raise TssmnetError(f"{other} since {waited / 3600:.1f} h; end it, or run this again later")
+        if waited > SAY_AFTER and not said:
+            note(f"{other}, waiting")
+            said = True
+        time.sleep(0.1)
 
 
 def unpack(archive: Path, folder: Path) -> Path:

@@ -354,7 +354,10 @@ def _is_placed(dataset: DataSet) -> bool:
     folder = data_dir() / dataset.name
     inventory = folder / INVENTORY
     if inventory.is_file():
-        return bool(json.loads(inventory.read_text(encoding="utf-8")).get("complete"))
+        try:
+            return bool(json.loads(inventory.read_text(encoding="utf-8"))["complete"])
+        except (ValueError, KeyError, TypeError):  # damaged: the next fetch writes it anew
+            return False
     return any(p.is_file() and not p.name.startswith(".") and p.suffix != ".part" for p in folder.rglob("*"))
 
 
@@ -403,19 +406,22 @@ def _download_all(reports: Sequence[FileReport], progress: bool) -> list[FileRep
     folder = data_dir()
     total = sum(r.file.bytes for r in reports)
     dead: dict[str, str] = {}
+    alive: set[str] = set()
     with (
         one_at_a_time(folder),
         tqdm(total=total, unit="B", unit_scale=True, desc="fetch", disable=not progress) as bar,
         ThreadPoolExecutor(PARALLEL) as pool,
     ):
-        results = list(pool.map(lambda r: _download_one(r, folder, dead, bar.update), reports))
+        results = list(pool.map(lambda r: _download_one(r, folder, dead, alive, bar.update), reports))
     for result in results:
         if isinstance(result, DamagedFileError):
             raise result
     return results
 
 
-def _download_one(report: FileReport, folder: Path, dead: dict[str, str], tick: Any) -> FileReport | TssmnetError:
+def _download_one(
+    report: FileReport, folder: Path, dead: dict[str, str], alive: set[str], tick: Any
+) -> FileReport | TssmnetError:
     from urllib.parse import urlsplit
 
     file, host = report.file, urlsplit(report.file.url).netloc
@@ -426,8 +432,9 @@ def _download_one(report: FileReport, folder: Path, dead: dict[str, str], tick: 
         # Another process may have fetched it while this one waited for the lock.
         if not (target.is_file() and _is_sound(target, file)):
             download(file.url, target, file.bytes, file.sha256, tick)
+            alive.add(host)
     except (DownloadError, DamagedFileError) as error:
-        if isinstance(error, HostUnreachableError):
+        if isinstance(error, HostUnreachableError) and host not in alive:
             dead[host] = str(error)
         return error
     except OSError as error:

@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import numpy as np
 
@@ -47,8 +48,33 @@ CUT_FIELDS = ("soil_moisture", "retrieval_qual_flag", "latitude", "longitude", "
 RIM = 0.05
 """Degrees around the window that a cut of a raster keeps."""
 
+
+EARTHDATA_HOSTS = frozenset(
+    {
+        "urs.earthdata.nasa.gov",
+        "cmr.earthdata.nasa.gov",
+        "data.nsidc.earthdatacloud.nasa.gov",
+        "n5eil01u.ecs.nsidc.org",
+        "data.lpdaac.earthdatacloud.nasa.gov",
+        "e4ftl01.cr.usgs.gov",
+    }
+)
+"""Hosts that may see the Earthdata account, over https: the login, and the archives of SMAP and MODIS."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-GDAL_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_HTTP_MAX_RETRY": "4", "GDAL_HTTP_RETRY_DELAY": "1"}
+REDIRECTS = 10
+REFUSALS = 8
+"""Granules of a data set that may be refused, none having come, before its account counts as refused."""
+NAME = re.compile(r"\A[A-Za-z0-9_][A-Za-z0-9._+-]{0,200}\Z")
+"""What a granule may be called: a catalogue is a stranger, and its names become files."""
+GDAL_OPTIONS = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_HTTP_MAX_RETRY": "4",
+    "GDAL_HTTP_RETRY_DELAY": "1",
+    "GDAL_HTTP_CONNECTTIMEOUT": "10",
+    "GDAL_HTTP_LOW_SPEED_TIME": "60",
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "1000",
+    "GDAL_HTTP_NETRC": "NO",
+}
 
 
 class AccountError(TssmnetError):
@@ -247,6 +273,8 @@ def search(dataset: DataSet, settings: Settings) -> list[Granule]:
             f"{where} cannot be asked for {dataset.service['collection']}: {type(error).__name__}: {str(error)[:200]}. "
             f"Try again later, or bring the files by hand into {dataset.name}/ below the data folder"
         ) from error
+    if strange := [g.name for g in found if not NAME.match(g.name)]:
+        raise ServiceError(f"{where} names a granule {strange[0][:80]!r}, which is no name for a file; tell its keeper")
     if not found:
         raise ServiceError(
             f"{where} holds nothing of {dataset.service['collection']} for {settings.first} to {settings.last} in "
@@ -404,15 +432,53 @@ def _sessions(planned: Plan) -> Iterator[Mapping[str, Callable[..., Any] | None]
     if not secured:
         yield {}
         return
+    trusted = _trusted(planned.settings)
     with login().get_session() as session:
-
-        def get(url: str, **options: Any) -> Any:
-            parts = urlsplit(url)
-            if parts.scheme != "https" and parts.hostname not in LOOPBACK:
-                raise DownloadError(f"{url} is no https address; credentials are not sent there")
-            return session.get(url, **options)
-
+        get = partial(_get, session, trusted)
         yield {i.dataset.name: get for i in secured}
+
+
+def _trusted(settings: Settings) -> Callable[[str], bool]:
+    """Whether an address may see the account: a listed host over https, or a catalogue on this machine that was set."""
+    own = {urlsplit(a).netloc for a in settings.services.values() if urlsplit(a).hostname in LOOPBACK}
+
+    def trusted(url: str) -> bool:
+        parts = urlsplit(url)
+        listed = parts.scheme == "https" and parts.hostname in EARTHDATA_HOSTS and parts.port in (None, 443)
+        return listed or parts.netloc in own
+
+    return trusted
+
+
+def _get(session: Any, trusted: Callable[[str], bool], url: str, **options: Any) -> Any:
+    """Ask for a granule with the account, and follow redirects, beyond the listed hosts without it.
+
+    Raises
+    ------
+    DownloadError
+        If the catalogue names a host that may not see the account, or a redirect leads off https or in circles.
+    """
+    if not trusted(url):
+        raise DownloadError(f"{urlsplit(url).netloc} is none of the hosts that may see the Earthdata account")
+    for _ in range(REDIRECTS):
+        if trusted(url):
+            answer = session.get(url, allow_redirects=False, **options)
+        else:
+            answer = _get_without_account(url, **options)
+        if not answer.is_redirect:
+            return answer
+        answer.close()
+        url = urljoin(url, answer.headers["Location"])
+        if urlsplit(url).scheme != "https" and not trusted(url) and urlsplit(url).hostname not in LOOPBACK:
+            raise DownloadError(f"{urlsplit(url).netloc} is asked for over plain http by a redirect; nothing was sent")
+    raise DownloadError(f"more than {REDIRECTS} redirects, the last to {urlsplit(url).netloc}")
+
+
+def _get_without_account(url: str, **options: Any) -> Any:
+    import requests
+
+    # an `auth` that does nothing keeps the client from looking into netrc
+    return requests.get(url, allow_redirects=False, auth=lambda request: request, **options)
 
 
 def login() -> Any:
@@ -450,7 +516,9 @@ def _fetch_item(
     granules = item.granules or ()
     todo = [g for g in granules if not _is_here(folder / g.name, g, dataset)]
     refused: dict[str, str] = {}
-    dead: list[str] = []
+    dead: dict[str, str] = {}
+    came: set[str] = set()
+    denied: list[AccountError] = []
     _note(folder, dataset, planned.settings, granules, complete=False)
     with (
         tqdm(total=item.download, unit="B", unit_scale=True, desc=dataset.name, disable=not progress) as bar,
@@ -458,21 +526,25 @@ def _fetch_item(
     ):
 
         def one(granule: Granule) -> None:
-            if dead:
-                refused[granule.name] = dead[0]
+            host = urlsplit(granule.url).netloc
+            if host in dead or (len(denied) >= REFUSALS and not came):
+                refused[granule.name] = dead.get(host) or str(denied[0])
                 return
             try:
                 _fetch_granule(granule, dataset, folder, planned.settings, getters.get(dataset.name), bar.update)
-            except AccountError:
-                raise
+                came.add(host)
             except (TssmnetError, OSError) as error:
                 refused[granule.name] = f"{type(error).__name__}: {error}"
-                if isinstance(error, HostUnreachableError):
-                    dead.append(refused[granule.name])
+                if isinstance(error, AccountError):
+                    denied.append(error)
+                if isinstance(error, HostUnreachableError) and host not in came:
+                    dead[host] = refused[granule.name]
 
         for _ in pool.map(one, todo):
             pass
     _note(folder, dataset, planned.settings, granules, complete=not refused, refused=refused)
+    if denied and not came:
+        raise denied[0]
     return len(todo) - len(refused), refused
 
 

@@ -6,6 +6,7 @@ is how a month is added.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -104,4 +105,7 @@ def checked(settings: Settings) -> Settings:
         raise SettingsError(f"bounds are west, south, east, north in degrees, got {settings.bounds}")
     if settings.days_per_chunk < 1 or not 0 <= settings.min_cover <= 1:
         raise SettingsError(f"days_per_chunk {settings.days_per_chunk} or min_cover {settings.min_cover} cannot be")
+    for name, where in settings.services.items():
+        if not re.fullmatch(r"https?://[!-~]+", str(where)):
+            raise SettingsError(f"services: {name} is {where!r}, expected an address that begins with https://")
     return settings
