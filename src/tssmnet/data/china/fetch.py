@@ -48,7 +48,6 @@ CUT_FIELDS = ("soil_moisture", "retrieval_qual_flag", "latitude", "longitude", "
 RIM = 0.05
 """Degrees around the window that a cut of a raster keeps."""
 
-
 EARTHDATA_HOSTS = frozenset(
     {
         "urs.earthdata.nasa.gov",
