@@ -70,6 +70,8 @@ def compose(notebook: NotebookNode, entry: str, numbers: Numbers, entries: Itera
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = _with_links(inline.with_values(cell), entry, numbers, known)
+        for data in (output.data for output in cell.get("outputs", []) if "text/markdown" in output.get("data", {})):
+            data["text/markdown"] = _with_links(data["text/markdown"], entry, numbers, known)
     files: dict[Path, bytes] = {}
     for place, cell in enumerate(notebook.cells):
         shown = [record for record in inline.records(cell) if record["kind"] in KINDS]
@@ -113,7 +115,7 @@ def _captioned(
             files[path] = base64.b64decode(data["image/png"])
             body = f"![{_attribute(alt or text)}](/{path.as_posix()})"
         else:
-            body = data["text/html"]
+            body = data.get("text/html") or data["text/markdown"]
     del cell.outputs[place if record["kind"] == "interactive" else place - 1 : place + 1]
     caption.source = _figure(body, text, record, numbers[entry, record["name"]])
     return files

@@ -21,6 +21,8 @@ CELLS = (
     ("m", "**Table.** Left out: {eval}`y`"),
     ("c", 'page.needs("truth")\nz = 1'),
     ("m", "The truth is {eval}`z`.", "needs-truth"),
+    ("c", 'page.table("| a |\\n|---|\\n| [one](b.ipynb), [](#table-a) |", "table-c")'),
+    ("m", "**Table.** In Markdown."),
     ("c", '"y" in globals(), page.name, dict(page.parameters), dict(page.data)'),
 )
 
@@ -46,7 +48,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> NotebookNode:
 @pytest.fixture(scope="module")
 def shown(page: NotebookNode) -> list[str]:
     numbers = captions.numbers_of([("a", page)])
-    captions.compose(page, "a", numbers, ["a"])
+    captions.compose(page, "a", numbers, ["a", "b"])
     return [cell.source for cell in page.cells]
 
 
@@ -68,6 +70,11 @@ def test_a_table_has_its_number_caption_and_provenance(shown: list[str]) -> None
     assert "**Table 1.** It is 1.234" in table
     assert 'href="#table-a">Table 1</a>' in table
     assert "profile conus (seed=5)" in table
+
+
+def test_a_table_in_markdown_has_live_links(shown: list[str]) -> None:
+    table = next(text for text in shown if 'id="table-c"' in text)
+    assert "\n| [one](/b.ipynb), <a" in table
 
 
 def test_what_is_lacking_is_told_once_and_what_speaks_of_it_is_left_out(shown: list[str]) -> None:

@@ -243,7 +243,7 @@ class Page:
 
     def table(
         self,
-        table: pd.DataFrame,
+        table: pd.DataFrame | str,
         name: str,
         *,
         made_by: Callable[..., Any] | str = "",
@@ -252,12 +252,15 @@ class Page:
     ) -> None:
         """Display a data frame, named index levels as columns; the Markdown cell that follows holds its caption.
 
-        `name`, `made_by` and `synthetic` are those of `show`; the caption begins with the word **Table.** `digits` are
+        A table that is written in Markdown may hold links to pages and figures. `name`, `made_by` and `synthetic` are those of `show`; the caption begins with the word **Table.** `digits` are
         those behind the point, for all columns or by column (3 for columns that are not named).
         """
         from IPython.display import display
 
-        display({"text/html": table_html(table, digits), "text/plain": table.to_string()}, raw=True)
+        if isinstance(table, str):
+            display({"text/markdown": table, "text/plain": table}, raw=True)
+        else:
+            display({"text/html": table_html(table, digits), "text/plain": table.to_string()}, raw=True)
         self._record("table", name, provenance(made_by), self.synthetic if synthetic is None else synthetic)
 
     def _record(self, kind: str, name: str, line: str, synthetic: bool) -> None:
