@@ -120,7 +120,7 @@ def build(profile: str = pages.DEFAULT_PROFILE, given: Mapping[str, Any] | None 
 
     shown = pages.book_pages(profile)
     chosen = pages.split_given(shown, given or {})
-    with one_at_a_time(pages.BUILD):
+    with one_at_a_time(pages.BUILD, "build"):
         missing = fetch_data(shown)
         for entry in missing:
             print(f"left out: {entry}, its data are not here", flush=True)
