@@ -59,6 +59,7 @@ def descriptor_bars(found: Found, most: int = 12) -> Any:
             ax.axvline(0, color="0.3", linewidth=0.8)
             ax.set_yticks(range(len(table)), [short_name(name) for name in table.group], fontsize=8)
             ax.set_xscale("symlog", linthresh=1e-3)
+            ax.set_xlim(right=max(2e-3, 1.6 * table.increase.max()))
             ax.set(
                 title=model_title(model), xlabel="growth of the RMSE (m³ m⁻³),\nlinear below 0.001, logarithmic above"
             )
