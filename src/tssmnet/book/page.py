@@ -252,8 +252,9 @@ class Page:
     ) -> None:
         """Display a data frame, named index levels as columns; the Markdown cell that follows holds its caption.
 
-        A table that is written in Markdown may hold links to pages and figures. `name`, `made_by` and `synthetic` are those of `show`; the caption begins with the word **Table.** `digits` are
-        those behind the point, for all columns or by column (3 for columns that are not named).
+        A table that is written in Markdown may hold links to pages and figures. `name`, `made_by` and `synthetic` are
+        those of `show`; the caption begins with the word **Table.** `digits` are those behind the point, for all
+        columns or by column (3 for columns that are not named).
         """
         from IPython.display import display
 
