@@ -86,11 +86,11 @@ BROKEN = {
     "no longitude": (lambda c: c.drop_vars("lon"), "lon: the coordinate is missing"),
     "latitude of 120": (lambda c: c.assign_coords(lat=c.lat * 0 + 120), "lat: values reach 120"),
     "latitude unknown": (lambda c: c.assign_coords(lat=c.lat * np.nan), "lat: 5 values are not finite"),
-    "other dims": (lambda c: c.rename(pixel="station"), "dims: expected 'time' with 'pixel' or with 'y, x'"),
+    "other dims": (lambda c: c.expand_dims("member", -1), "dims are ('time', 'pixel', 'member')"),
+    "places on nothing": (lambda c: c.drop_vars(["lat", "lon"]).rename(pixel="cell"), "dims: expected 'time' with"),
     "a predictor of words": (lambda c: c.assign(soil=("pixel", list("abcde"))), "soil: values are <U1"),
     "a foreign dim": (lambda c: c.assign(profile=(("pixel", "depth"), np.ones((5, 3)))), "unknown dims ['depth']"),
     "an infinite predictor": (lambda c: c.assign(clay=c.clay / 0).assign(), "clay: 5 values are infinite"),
-    "an empty predictor": (lambda c: c.assign(sand=c.sand * np.nan), "sand: all values are missing"),
     "a predictor without units": (lambda c: c.assign(slope=c.sand.drop_attrs()), "slope: the attribute 'units'"),
 }
 

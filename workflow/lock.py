@@ -29,7 +29,8 @@ ENVIRONMENT = ROOT / "environment.yml"
 EXTRAS = ("book", "test")  # `book` brings `data`
 
 # PyPI name to conda-forge name, where the two differ; a conda environment takes the GPU builds.
-CONDA_NAMES = {"torch": "pytorch-gpu", "xgboost-cpu": "py-xgboost-gpu", "jupyter-bokeh": "jupyter_bokeh"}
+CONDA_NAMES = {"torch": "pytorch-gpu", "xgboost-cpu": "py-xgboost-gpu", "jupyter-bokeh": "jupyter_bokeh",
+               "cf-xarray": "cf_xarray"}  # fmt: skip
 # conda-forge does not carry these, so pip installs them there too.
 FROM_PIP = {"snakemake", "sphinx-mathjax-offline"}
 

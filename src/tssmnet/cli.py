@@ -288,8 +288,7 @@ def _validate(options: argparse.Namespace) -> int:
 
     if options.csv:
         check_scores_path(options.csv, options.cube, options.stations)
-    cube = open_dataset(options.cube)
-    require_ssm(cube, options.cube)
+    cube = require_ssm(open_dataset(options.cube), options.cube)
     stations = open_stations(options.stations, depth=options.depth, good=options.good, min_hours=options.min_hours)
     table = validate(cube, stations, largest_km=options.largest_km, ci=not options.no_ci)
     if options.csv:

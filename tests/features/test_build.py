@@ -5,9 +5,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
-import xarray as xr
 
-from tssmnet.cube import is_rain
 from tssmnet.errors import TssmnetError
 from tssmnet.features.build import (
     FEATURE_SETS,
@@ -18,7 +16,6 @@ from tssmnet.features.build import (
     memory_features,
     memory_names,
     screen_descriptors,
-    wet_day,
 )
 from tssmnet.features.descriptors import NAMES, describe_series
 from tssmnet.testing import FORCINGS, mock_cube
@@ -125,19 +122,6 @@ def test_missing_rain_takes_the_mean_of_its_window():
     np.testing.assert_allclose(named["p_sum_3d"], [np.nan, 4, 6, 9])
     np.testing.assert_allclose(antecedent_index(rain, 0.5)[:, 0], [np.nan, 2, 1, 4.5])
     np.testing.assert_allclose(dry_days(rain)[:, 0], [1, 0, 1, 0])
-
-
-def test_rain_is_known_by_standard_name_then_name_then_unit():
-    def variable(name, **attrs):
-        return xr.DataArray(0.0, name=name, attrs=attrs)
-
-    assert is_rain(variable("pr", standard_name="precipitation_flux"))
-    assert is_rain(variable("precipitation"))
-    assert is_rain(variable("p", units="mm d-1"))
-    assert not is_rain(variable("evaporation", units="mm d-1"))
-    assert not is_rain(variable("rain_temperature", standard_name="air_temperature"))
-    assert not is_rain(variable("air_temperature", units="K"))
-    assert wet_day(variable("p", units="kg m-2 s-1")) * 86400 == pytest.approx(1)
 
 
 def test_hidden_values_change_no_feature(cube, observed):

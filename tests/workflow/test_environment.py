@@ -21,7 +21,7 @@ MATCH_SPEC = re.compile(r"[a-z0-9_][a-z0-9_.\-]*(=[0-9][0-9A-Za-z.]*)?")
 # Needed without an import of ours: engines and back ends that others load by name, and tools called as commands.
 BY_NAME = {"dask", "h5netcdf", "zarr", "jupyter-book", "sphinx-book-theme", "sphinx-mathjax-offline",
            "snakemake", "ipykernel", "jupyter-bokeh", "nbstripout", "ruff", "mypy", "types-pyyaml", "setuptools",
-           "ipython", "linkify-it-py", "ismn"}  # fmt: skip
+           "ipython", "linkify-it-py", "ismn", "pint"}  # fmt: skip
 # Who may import what: the rest of the library fills cubes, and takes the core alone.
 EXTRAS_OF = {"src/tssmnet/data": ("data",), "src/tssmnet/twin": ("data",), "src/tssmnet/book": ("book",),
              "workflow": ("book",), "book": ("book",)}  # fmt: skip

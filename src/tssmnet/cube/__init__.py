@@ -1,10 +1,9 @@
 """The cube: daily soil moisture and its predictors in one dataset; its meaning, its check, its files."""
 
-from tssmnet.cube.check import check_cube, require_ssm
+from tssmnet.cube.check import as_cube, check_cube, require_ssm
 from tssmnet.cube.contract import (
     SOURCE_FLAGS,
     SPACES,
-    SSM_UNITS,
     CubeError,
     dynamic_names,
     from_pixels,
@@ -15,20 +14,27 @@ from tssmnet.cube.contract import (
     to_pixels,
 )
 from tssmnet.cube.files import consolidate, open_cube, open_dataset, write_cube, write_dataset, write_zarr
+from tssmnet.cube.reading import NOTES, in_standard_form, in_standard_units, notes_of
 from tssmnet.cube.roles import is_rain, is_temperature, roles
+from tssmnet.cube.units import is_by_volume
 
 __all__ = [
+    "NOTES",
     "SOURCE_FLAGS",
     "SPACES",
-    "SSM_UNITS",
     "CubeError",
+    "as_cube",
     "check_cube",
     "consolidate",
     "dynamic_names",
     "from_pixels",
+    "in_standard_form",
+    "in_standard_units",
+    "is_by_volume",
     "is_categorical",
     "is_rain",
     "is_temperature",
+    "notes_of",
     "open_cube",
     "open_dataset",
     "predictable",

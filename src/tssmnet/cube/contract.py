@@ -2,7 +2,7 @@
 
 A cube has dims ``time`` and either ``pixel`` (scattered cells) or ``y, x`` (a grid), coordinates ``lat`` and ``lon``,
 the target ``ssm`` in m3 m-3 with NaN where not observed, and any number of predictors: dynamic with ``time``, static
-without it, categorical if they bear CF ``flag_values``.
+without it, categorical if they bear CF ``flag_values``. What ``ssm`` names as its ``ancillary_variables`` is none.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from tssmnet.errors import TssmnetError
 
-SSM_UNITS = ("m3 m-3", "m3/m3", "m3.m-3", "m^3 m^-3", "m^3/m^3", "m**3 m**-3", "m³ m⁻³", "m³/m³", "cm3 cm-3", "cm3/cm3")
 SPACES = (("pixel",), ("y", "x"))
 
 SOURCE_FLAGS = {"observed": 0, "filled": 1, "outside": 2, "filled_frozen": 3, "filled_extrapolated": 4}
@@ -44,7 +43,7 @@ def is_categorical(variable: xr.DataArray) -> bool:
 
 def dynamic_names(cube: xr.Dataset) -> list[str]:
     """Names of the predictors that change in time, in the order of the dataset."""
-    return [str(n) for n, v in cube.data_vars.items() if n != "ssm" and "time" in v.dims]
+    return [n for n in _predictors(cube) if "time" in cube[n].dims]
 
 
 def predictable(pixels: xr.Dataset) -> NDArray[np.bool_]:
@@ -58,7 +57,19 @@ def predictable(pixels: xr.Dataset) -> NDArray[np.bool_]:
 
 def static_names(cube: xr.Dataset) -> list[str]:
     """Names of the predictors that do not change in time, in the order of the dataset."""
-    return [str(n) for n, v in cube.data_vars.items() if n != "ssm" and "time" not in v.dims]
+    return [n for n in _predictors(cube) if "time" not in cube[n].dims]
+
+
+def ancillary_names(cube: xr.Dataset) -> list[str]:
+    """Variables that CF calls ancillary to ``ssm``: its flags, errors, overpasses. They predict nothing."""
+    if "ssm" not in cube.data_vars:
+        return []
+    return [n for n in str(cube["ssm"].attrs.get("ancillary_variables", "")).split() if n in cube.data_vars]
+
+
+def _predictors(cube: xr.Dataset) -> list[str]:
+    others = {"ssm", *ancillary_names(cube)}
+    return [str(n) for n in cube.data_vars if n not in others]
 
 
 def to_pixels(cube: xr.Dataset) -> xr.Dataset:

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from tssmnet.cube.check import check_cube
+from tssmnet.cube.check import as_cube
 from tssmnet.cube.contract import CubeError
 from tssmnet.disk import SUFFIXES, placing
 
 
 def open_cube(path: str | os.PathLike[str], *, check: bool = True) -> xr.Dataset:
-    """Open a cube from ``.zarr`` or ``.nc``, lazily, and check it.
+    """Open a cube from ``.zarr`` or ``.nc``, lazily, and check it; see `as_cube` for what is read how.
 
     Raises
     ------
@@ -26,33 +26,57 @@ def open_cube(path: str | os.PathLike[str], *, check: bool = True) -> xr.Dataset
         If there is no such file, it is of neither kind, cannot be read or is no cube.
     """
     cube = open_dataset(path)
-    if check:
-        check_cube(cube, str(path))
-    return cube
+    return as_cube(cube, str(path)) if check else cube
 
 
-def open_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
+def open_dataset(path: str | os.PathLike[str], chunks: Any = "file") -> xr.Dataset:
     """Open any dataset from ``.zarr`` or ``.nc`` lazily, without checking that it is a cube.
 
     Variables come in the order of their names: a zarr folder lists them in another order each time, and features, thus
     models, follow it.
+
+    Parameters
+    ----------
+    path
+        A zarr folder, or a file of netCDF 4 or 3.
+    chunks
+        ``"file"`` for dask arrays with the chunks of the file, ``"auto"`` for such of even size, None for values that
+        are read when they are asked for, without dask.
     """
     path = Path(path)
     _require_suffix(path)
     if not path.exists():
         raise CubeError(["no such file or folder"], str(path))
     try:
-        if path.suffix == ".zarr":
-            found = xr.open_zarr(path, consolidated=False)
-            _require_all_chunks(path)
-            found.attrs.pop(CHUNKS, None)
-        else:
-            found = xr.open_dataset(path, engine="h5netcdf", chunks={})
+        found = _opened(path, {} if chunks == "file" else chunks)
         return found[sorted(found.data_vars, key=str)]
     except CubeError:
         raise
     except Exception as error:  # the readers raise many kinds; the user needs one that names the file
         raise CubeError([f"cannot be read as {path.suffix}: {error}"], str(path)) from error
+
+
+def _opened(path: Path, chunks: Any) -> xr.Dataset:
+    """The file by the engine that its first bytes ask for; days that cannot be decoded stay numbers."""
+    engine = "zarr" if path.suffix == ".zarr" else "scipy" if _is_netcdf3(path) else "h5netcdf"
+    options: dict[str, Any] = {"engine": engine, "chunks": chunks} | (
+        {"consolidated": False} if engine == "zarr" else {}
+    )
+    try:
+        found = xr.open_dataset(path, **options)
+    except ValueError as error:
+        if "time" not in str(error):
+            raise
+        found = xr.open_dataset(path, decode_times=False, **options)
+    if engine == "zarr":
+        _require_all_chunks(path)
+        found.attrs.pop(CHUNKS, None)
+    return found
+
+
+def _is_netcdf3(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(3) == b"CDF"
 
 
 def write_cube(cube: xr.Dataset, path: str | os.PathLike[str]) -> Path:
@@ -63,8 +87,7 @@ def write_cube(cube: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     CubeError
         If the dataset is no cube or the path's ending is neither.
     """
-    check_cube(cube)
-    return write_dataset(cube, path)
+    return write_dataset(as_cube(cube), path)
 
 
 def write_dataset(dataset: xr.Dataset, path: str | os.PathLike[str]) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from tssmnet.cube import dynamic_names, is_categorical, is_rain, static_names, to_pixels
+from tssmnet.cube import dynamic_names, in_standard_units, is_categorical, is_rain, static_names, to_pixels
 from tssmnet.errors import TssmnetError, require_known
 from tssmnet.features.descriptors import NAMES, describe_series
 from tssmnet.features.samples import Features
@@ -48,8 +48,6 @@ FEATURE_SETS: dict[str, dict[str, Any]] = {
     "lag+screened": {"memory": True, "descriptors": "screened"},
 }
 """Name to the options of `build_features`: the sets that the evaluation compares."""
-
-_MM_PER_DAY = {"kg m-2 s-1": 86400.0, "mm s-1": 86400.0, "m d-1": 1000.0, "m": 1000.0, "mm h-1": 24.0, "mm/h": 24.0}
 
 
 def build_features(
@@ -95,7 +93,7 @@ def build_features(
     >>> features.dynamic.shape, features.static.shape
     ((40, 3, 24), (3, 39))
     """
-    pixels = to_pixels(cube)
+    pixels = to_pixels(in_standard_units(cube))
     observed = _training(pixels, observed)
     dynamic, names, groups = _dynamic(pixels, memory, season)
     static = _static(pixels)
@@ -149,7 +147,7 @@ def _dynamic(pixels: xr.Dataset, memory: bool, season: bool) -> tuple[Float, tup
             out[:, :, at] = column
             at += 1
         if memory and not is_categorical(variable):
-            for column in _memory_columns(values, is_rain(variable), wet_day(variable)):
+            for column in _memory_columns(values, is_rain(variable)):
                 out[:, :, at] = column
                 at += 1
     if season:
@@ -209,7 +207,7 @@ def memory_features(values: NDArray[Any], rain: bool, wet: float = WET_DAY) -> F
     return np.stack(columns, axis=-1)
 
 
-def _memory_columns(values: NDArray[Any], rain: bool, wet: float) -> Iterator[Float]:
+def _memory_columns(values: NDArray[Any], rain: bool, wet: float = WET_DAY) -> Iterator[Float]:
     """The columns of `memory_features`, one at a time, so that only one is held."""
     known = np.isfinite(values)
     total = _running(np.where(known, values, 0.0))
@@ -282,11 +280,6 @@ def _lagged(values: NDArray[Any], days: int) -> Float:
     out = np.full(values.shape, np.nan, np.float32)
     out[days:] = values[: max(len(values) - days, 0)]
     return out
-
-
-def wet_day(variable: xr.DataArray) -> float:
-    """`WET_DAY` in the unit of the variable; mm d-1 is taken where the unit says nothing else."""
-    return WET_DAY / _MM_PER_DAY.get(str(variable.attrs.get("units", "")), 1.0)
 
 
 def _static(pixels: xr.Dataset) -> dict[str, Float]:

@@ -334,9 +334,8 @@ def distance_in_space(mask: Mask, around: Neighbourhood) -> Float:
 
 
 def frozen(pixels: xr.Dataset) -> Mask:
-    """Days (time, pixel) below freezing by the first temperature among the predictors; none where there is none."""
+    """Days (time, pixel) below freezing by the cube's temperature, in K; none where there is none."""
     name = roles(pixels).get("temperature")
     if name is None:
         return np.zeros(pixels["ssm"].shape, bool)
-    threshold = FREEZING_K if pixels[name].attrs.get("units") in ("K", "kelvin", "Kelvin") else 0.0
-    return np.asarray(pixels[name].transpose("time", "pixel").values < threshold)
+    return np.asarray(pixels[name].transpose("time", "pixel").values < FREEZING_K)

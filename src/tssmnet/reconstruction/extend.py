@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from tssmnet.cube import check_cube, consolidate, from_pixels, space_dims, to_pixels, write_dataset
+from tssmnet.cube import consolidate, from_pixels, space_dims, to_pixels, write_dataset
 from tssmnet.disk import placing
 from tssmnet.errors import TssmnetError
 from tssmnet.features.build import build_features
 from tssmnet.models import MODELS, load_model
-from tssmnet.reconstruction.fitted import Fitted, Recipe, choose, fill, fit, needs_plain
+from tssmnet.reconstruction.fitted import Fitted, Recipe, choose, cube_for, fill, fit, needs_plain
 from tssmnet.reconstruction.memory import reconstruct
 from tssmnet.reconstruction.output import describe
 
@@ -97,8 +97,8 @@ def extend(
     (50, 50, 10)
     """
     out = Path(out)
-    check_cube(cube)
     recipe = choose(model, features, params, seed, device)
+    cube = cube_for(cube, recipe)
     keep = out.with_name(out.name + ".model")
     plan = _plan(cube, recipe, keep)
     if plan is None:

@@ -20,7 +20,7 @@ import math
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -33,9 +33,10 @@ from numpy.typing import NDArray
 from tssmnet.cluster import check_cluster, open_cluster
 from tssmnet.cube import (
     SOURCE_FLAGS,
-    check_cube,
     dynamic_names,
-    open_cube,
+    in_standard_form,
+    in_standard_units,
+    open_dataset,
     predictable,
     roles,
     to_pixels,
@@ -60,7 +61,7 @@ from tssmnet.reconstruction.blocks import (
     in_order,
     load_pixels,
 )
-from tssmnet.reconstruction.fitted import Fitted, Recipe, all_samples, choose, features_of, fill, fit
+from tssmnet.reconstruction.fitted import Fitted, Recipe, all_samples, choose, cube_for, features_of, fill, fit
 from tssmnet.reconstruction.memory import reconstruct
 from tssmnet.reconstruction.output import describe
 
@@ -148,9 +149,9 @@ def reconstruct_file(
     """
     check_output(out, cube)
     check_cluster(scheduler)
-    source = _open_checked(Path(cube))
-    progress = not quiet() if progress is None else progress
     recipe = choose(model, features, params, seed, device)
+    source = _open_checked(Path(cube), recipe)
+    progress = not quiet() if progress is None else progress
     if MODELS[model].kind == "filler" and _learns_whole(source, rows, block_bytes):
         return _in_memory(source, Path(out), recipe, progress)
     job = _job(source, Path(cube).resolve(), Path(out).resolve(), recipe, rows, block_bytes)
@@ -180,20 +181,18 @@ def source_counts(source: NDArray[Any]) -> dict[str, int]:
     return {name: int((source == flag).sum()) for name, flag in SOURCE_FLAGS.items()}
 
 
-def _open_checked(path: Path) -> xr.Dataset:
+def _open_checked(path: Path, recipe: Recipe) -> xr.Dataset:
     """A cube as dask arrays, checked chunk by chunk, also where its file holds each variable in one piece."""
-    cube = open_cube(path, check=False)
+    cube = open_dataset(path)
     if path.suffix == ".nc" and max(v.nbytes for v in cube.variables.values()) > BLOCK_BYTES:
-        cube = xr.open_dataset(path, engine="h5netcdf", chunks="auto")
-    check_cube(cube, str(path))
-    return in_order(cube)
+        cube = open_dataset(path, chunks="auto")
+    return in_order(cube_for(cube, recipe, str(path)))
 
 
-def _open_lazily(path: Path) -> xr.Dataset:
-    """A cube whose values are read when they are asked for, by no other scheduler than the caller."""
-    if path.suffix == ".zarr":
-        return in_order(xr.open_zarr(path, consolidated=False, chunks=None))
-    return in_order(xr.open_dataset(path, engine="h5netcdf"))
+def _open_lazily(path: Path, names: Sequence[str]) -> xr.Dataset:
+    """Variables of a checked cube, read when they are asked for, by no other scheduler than the caller."""
+    cube = in_standard_form(open_dataset(path, chunks=None))
+    return in_order(in_standard_units(cube[[*names]]))
 
 
 JOB, PREPARED, DATA, DONE = "job.json", "prepared.json", "data.zarr", "done"
@@ -214,6 +213,7 @@ class Job:
     block_bytes: int
     grid: Grid
     input_sha256: str
+    names: tuple[str, ...]
 
     @property
     def filler(self) -> bool:
@@ -233,11 +233,12 @@ def _job(source: xr.Dataset, cube: Path, out: Path, recipe: Recipe, rows: int, b
     daily = 4 * (1 + len(dynamic_names(source)))
     grid = cut(source, 2 * block_bytes * daily // CONTEXT_BYTES if whole else block_bytes)
     digest = file_hash(cube)
+    names = tuple(map(str, source.data_vars))
     homes = {name: spec.where.partition(":")[0] for name, spec in MODELS.items()}
     code = library_hashes([__name__, homes[recipe.model]], without=homes.values())
     about = [digest, asdict(recipe), rows, block_bytes, asdict(grid), code]
     key = content_hash(json.loads(json.dumps(about, default=str)))[:12]
-    return Job(out.with_name(f".{out.stem}.{key}.part"), cube, out, recipe, rows, block_bytes, grid, digest)
+    return Job(out.with_name(f".{out.stem}.{key}.part"), cube, out, recipe, rows, block_bytes, grid, digest, names)
 
 
 def file_hash(path: Path) -> str:
@@ -258,7 +259,7 @@ def _prepare(job: Job, source: xr.Dataset, progress: bool) -> None:
     job.folder.mkdir(parents=True, exist_ok=True)
     for name in (DATA, DONE, FIRST, FIRST_DONE):
         shutil.rmtree(job.folder / name, ignore_errors=True)
-    cube = _open_lazily(job.cube)
+    cube = _open_lazily(job.cube, job.names)
     kept: list[str] | None = None
     beside: dict[str, Any] = {}
     if job.filler:
@@ -275,9 +276,8 @@ def _prepare(job: Job, source: xr.Dataset, progress: bool) -> None:
     _create(job, source, beside)
     for name in (DONE, FIRST_DONE):
         (job.folder / name).mkdir()
-    about = {
-        "cube": str(job.cube), "recipe": asdict(job.recipe), "block_bytes": job.block_bytes, "grid": asdict(job.grid),
-    }  # fmt: skip
+    about = {"cube": str(job.cube), "recipe": asdict(job.recipe), "block_bytes": job.block_bytes}
+    about |= {"grid": asdict(job.grid), "names": job.names}
     write_atomically(job.folder / JOB, json.dumps(about, default=str).encode())
     write_atomically(job.folder / PREPARED, json.dumps({"kept": kept}).encode())
 
@@ -518,7 +518,7 @@ def _ready(folder: str, made: int) -> Ready:
     grid = Grid(**{k: tuple(v) for k, v in about["grid"].items()})
     kept = json.loads((path / PREPARED).read_text(encoding="utf-8"))["kept"]
     models = [load_model(path / n, device=recipe.device) for n in ("own", "plain") if (path / n).is_dir()]
-    cube = _open_lazily(Path(about["cube"]))
+    cube = _open_lazily(Path(about["cube"]), about["names"])
     fitted = Fitted(*models) if models else None
     columns = len(models[0].names_) if models and hasattr(models[0], "names_") else 1 + 8 * len(dynamic_names(cube))
     learned = patches.learned_in(path)

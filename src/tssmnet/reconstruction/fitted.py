@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from tssmnet.cube import SOURCE_FLAGS, predictable
+from tssmnet.cube import SOURCE_FLAGS, CubeError, as_cube, predictable
 from tssmnet.errors import TssmnetError, require_known
 from tssmnet.features.build import FEATURE_SETS, build_features
 from tssmnet.features.samples import Features, Samples
@@ -32,6 +32,10 @@ DEFAULT_FEATURES = {"network": "lag+desc", "trees": "lag+desc", "baseline": "bas
 CHUNK_ROWS = 262_144
 
 
+LEAST = {"filler": (3, 2), "network": (1, 10), "trees": (1, 2), "baseline": (1, 1)}
+"""Days and observations without which a kind of model cannot be fitted, let alone well."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How gaps are to be filled: model and its parameters, options of the features, seed, device."""
@@ -45,6 +49,11 @@ class Recipe:
     def make(self) -> Any:
         """The model, not yet fitted; an unknown parameter is an error."""
         return make_model(self.model, seed=self.seed, device=self.device, **self.params)
+
+    @property
+    def looks_at_predictors(self) -> bool:
+        """Whether the model sees anything but ``ssm``."""
+        return MODELS[self.model].kind != "baseline"
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -81,6 +90,26 @@ def choose(
     recipe = Recipe(model, chosen, params, seed, device)
     recipe.make()
     return recipe
+
+
+def cube_for(dataset: xr.Dataset, recipe: Recipe, name: str = "this cube") -> xr.Dataset:
+    """A dataset read as the cube that a recipe fills: without predictors where its model looks at none.
+
+    Raises
+    ------
+    CubeError
+        If it is no cube, or holds too little to learn from.
+    """
+    cube = as_cube(dataset, name, predictors=recipe.looks_at_predictors)
+    days, count = cube.sizes["time"], int(cube["ssm"].count())
+    least_days, least = LEAST[MODELS[recipe.model].kind]
+    if days < least_days or count < least:
+        fault = (
+            f"ssm: {count} observations on {days} days are too few for model {recipe.model!r}, which needs at least "
+            f"{least} on {least_days} days; give a longer record, or use model 'climatology'"
+        )
+        raise CubeError([fault], name)
+    return cube
 
 
 def _feature_options(features: str | Mapping[str, Any]) -> Mapping[str, Any]:

@@ -11,10 +11,10 @@ from typing import Any
 
 import xarray as xr
 
-from tssmnet.cube import check_cube, from_pixels, to_pixels
+from tssmnet.cube import from_pixels, to_pixels
 from tssmnet.models import MODELS
 from tssmnet.progress import quiet
-from tssmnet.reconstruction.fitted import _whole, all_samples, choose, features_of, fill, fit, needs_plain
+from tssmnet.reconstruction.fitted import _whole, all_samples, choose, cube_for, features_of, fill, fit, needs_plain
 from tssmnet.reconstruction.output import describe
 
 
@@ -33,7 +33,7 @@ def reconstruct(
     Parameters
     ----------
     cube
-        Passes `check_cube`; dims (time, pixel) or (time, y, x).
+        Anything that `tssmnet.check_cube` passes; a model that looks at no predictor sees ``ssm`` alone.
     model
         A name of `tssmnet.models.MODELS`; by default the project's own filler.
     features
@@ -71,9 +71,10 @@ def reconstruct(
     """
     from tssmnet.provenance import content_hash
 
-    check_cube(cube)
-    progress = not quiet() if progress is None else progress
     recipe = choose(model, features, params, seed, device)
+    cube = cube_for(cube, recipe)
+    digest = content_hash(cube)
+    progress = not quiet() if progress is None else progress
     if MODELS[model].kind == "filler":
         filled = _whole(cube, recipe, progress)
     else:
@@ -81,4 +82,4 @@ def reconstruct(
         made = features_of(pixels, recipe)
         fitted = fit(all_samples(pixels, made), recipe, plain=needs_plain(pixels, made), progress=progress)
         filled = from_pixels(fill(pixels, made, fitted, progress=progress), cube)
-    return describe(filled, cube, recipe, content_hash(cube))
+    return describe(filled, cube, recipe, digest)

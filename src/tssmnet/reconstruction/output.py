@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from tssmnet.cube import SOURCE_FLAGS
+from tssmnet.cube import NOTES, SOURCE_FLAGS, notes_of, roles
 from tssmnet.models import MODELS
 from tssmnet.reconstruction.fitted import Recipe
 
@@ -72,8 +72,17 @@ def describe(filled: xr.Dataset, cube: xr.Dataset, recipe: Recipe, input_sha256:
         "tssmnet_parameters": json.dumps(params, sort_keys=True, default=str),
         "tssmnet_seed": int(seed),
         "tssmnet_input_sha256": input_sha256,
+        **_taken_for(cube),
     }
     return filled
+
+
+def _taken_for(cube: xr.Dataset) -> dict[str, str]:
+    """What the input was read as, and which of its variables are rain, temperature and land cover."""
+    found = roles(cube)
+    return {f"tssmnet_{role}": found.get(role, "none") for role in ("rain", "temperature", "landcover")} | {
+        NOTES: notes_of(cube) or "as it came"
+    }
 
 
 def _inherited(cube: xr.Dataset) -> dict[str, Any]:

@@ -6,6 +6,7 @@ out of physical range, 16 weight below threshold; higher bits are advice (barren
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,10 @@ _SSM = {
     "units": "m3 m-3",
     "valid_range": [0.0, 1.0],
 }
+
+MASKS = {"observed": "gapmask", "frozen": "frozenmask"}
+
+_MASK = {"units": "1", "flag_values": np.array([0, 1], np.int8), "flag_meanings": "no yes"}
 
 _STD = {"long_name": "standard deviation of the error of surface soil moisture", "units": "m3 m-3"}
 
@@ -76,6 +81,7 @@ def read_image(path: Path_, bounds: Bounds = CHINA, version: str | None = None, 
     if "nobs" in cut:
         count = {"long_name": "number of observations in the month", "units": "1"}
         fields["observations"] = on_geobox(np.maximum(cut["nobs"].values, 0), box, count)
+    _mark_ancillary(fields)
     attrs = {"source": f"{image.attrs['title']}, {place.name}", "product_version": image.attrs["product_version"]}
     return xr.Dataset(fields, attrs=attrs).expand_dims(
         time=[cut["time"].values.astype("datetime64[D]").astype("M8[ns]")]
@@ -105,10 +111,17 @@ def read_gapfilled_series(path: Path_) -> xr.Dataset:
     }
     names = {"ssm": ("sm", _SSM), "ssm_original": ("sm_original", _SSM), "ssm_std": ("sm_uncertainty", _STD)}
     variables = {n: (("time", "pixel"), d[v].values.T.astype(np.float32), a) for n, (v, a) in names.items()}
-    masks = {n: (("time", "pixel"), d[v].values.T == 1) for n, v in (("observed", "gapmask"), ("frozen", "frozenmask"))}
-    return xr.Dataset(
-        variables | masks, coords, {"source": f"ESA CCI SM GAPFILLED {d.attrs.get('version')}, {place.name}"}
-    )
+    masks = {n: (("time", "pixel"), d[v].values.T == 1, _MASK) for n, v in MASKS.items()}
+    attrs = {"source": f"ESA CCI SM GAPFILLED {d.attrs.get('version')}, {place.name}"}
+    series = xr.Dataset(variables | masks, coords, attrs)
+    _mark_ancillary(series)
+    return series
+
+
+def _mark_ancillary(fields: MutableMapping[str, xr.DataArray] | xr.Dataset) -> None:
+    """All that comes with ``ssm`` is about it, its error, count or mask: CF calls it ancillary, it predicts nothing."""
+    others = " ".join(str(n) for n in fields if n != "ssm")
+    fields["ssm"].attrs = fields["ssm"].attrs | {"ancillary_variables": others}
 
 
 def _check(image: xr.Dataset, version: str | None, path: object) -> None:

@@ -56,6 +56,9 @@ _ATTRS = {
     "valid_range": [0.0, 1.0],
 }
 
+_TARGET_ATTRS = _ATTRS | {"ancillary_variables": "ssm_am ssm_pm"}
+"""The overpasses are where the day's value is, and nowhere else: they are about it and predict nothing."""
+
 
 def read_granule(path: Path_, bounds: Bounds = CHINA, quality: str = "recommended", merge: str = "mean") -> xr.Dataset:
     """One day of SPL3SMP or SPL3SMP_E, cut to a region on its own grid.
@@ -167,7 +170,7 @@ def read_series(path: Path_, quality: str = "recommended", merge: str = "mean") 
     names = {"ssm": merge_overpasses(table[0], table[1], merge), "ssm_am": table[0], "ssm_pm": table[1]}
     degrees = {"lat": ("pixel", lat, {"units": "degrees_north"}), "lon": ("pixel", lon, {"units": "degrees_east"})}
     coords = {"time": time.astype("datetime64[ns]"), "pixel": np.arange(len(lat)), **degrees}
-    variables = {k: (("time", "pixel"), v, _ATTRS) for k, v in names.items()}
+    variables = {k: (("time", "pixel"), v, _TARGET_ATTRS if k == "ssm" else _ATTRS) for k, v in names.items()}
     return xr.Dataset(
         variables, coords, {"source": f"SMAP level 3, {place.name}", "overpasses": merge, "quality": quality}
     )
@@ -260,7 +263,10 @@ def _daily(
     day: np.datetime64, am: Float, pm: Float, merge: str, cell_km: int, window: tuple[slice, slice], path: Path
 ) -> xr.Dataset:
     fields: Sequence[tuple[str, Float]] = [("ssm", merge_overpasses(am, pm, merge)), ("ssm_am", am), ("ssm_pm", pm)]
-    variables = {name: (("time", "y", "x"), values[None], dict(_ATTRS)) for name, values in fields}
+    variables = {
+        name: (("time", "y", "x"), values[None], dict(_TARGET_ATTRS if name == "ssm" else _ATTRS))
+        for name, values in fields
+    }
     attrs = {
         "source": f"SMAP level 3, {path.name}",
         "overpasses": merge,

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from tssmnet.cube import SSM_UNITS
+from tssmnet.cube import is_by_volume
 from tssmnet.data.readers.faults import Losses, StationsError
 from tssmnet.data.readers.ismn import DEEPEST, DEPTH_TOLERANCE
 
@@ -103,7 +103,7 @@ def read_netcdf(
     dims = [str(d) for d in ssm.dims]
     if not {"time", "station"} <= set(dims) <= {"time", "station", "depth"}:
         raise StationsError(f"{name}: ssm has dims {ssm.dims}, expected time and station")
-    if ssm.attrs.get("units") not in SSM_UNITS:
+    if not is_by_volume(ssm.attrs.get("units")):
         raise StationsError(f"{name}: ssm has units {ssm.attrs.get('units')!r}, expected 'm3 m-3'")
     if ssm.dtype.kind not in "iuf" or stations["time"].dtype.kind != "M":
         raise StationsError(
@@ -290,7 +290,9 @@ def _check_columns(found: Readings) -> None:
         raise StationsError(f"{found.name}: depths come as one column depth, or as both depth_from and depth_to")
     if "units" in text:
         units = text["units"]
-        found.refuse(~units.isin(SSM_UNITS), "units", "{0!r}, expected 'm3 m-3'; convert the values", units)
+        found.refuse(
+            ~units.map(is_by_volume).astype(bool), "units", "{0!r}, expected 'm3 m-3'; convert the values", units
+        )
 
 
 def _words(found: Readings, column: str) -> pd.Series:
