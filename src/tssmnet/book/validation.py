@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from tssmnet.book.page import Page
 from tssmnet.book.products import PRODUCTS, product_params, products
@@ -32,8 +35,8 @@ class Study:
 
     @property
     def truth(self) -> xr.DataArray | None:
-        """Soil moisture as it is, dims (time, pixel), m3 m-3; None where it is not known."""
-        return self.parts["truth"]["ssm_true"].transpose("time", ...) if "truth" in self.parts else None
+        """Soil moisture as it is, dims (time, pixel), m3 m-3, loaded; None where it is not known."""
+        return self.parts["truth"]["ssm_true"].transpose("time", ...).load() if "truth" in self.parts else None
 
 
 def open_study(page: Page) -> Study:
@@ -48,3 +51,9 @@ def open_study(page: Page) -> Study:
     quick = product_params(**{name: given[name] for name in ("epochs", "rounds", "trees")})
     made = products(parts["cube"], params=quick, samples=given["samples"], seed=given["seed"])
     return Study(parts, made.load())
+
+
+def at_station_days(field: xr.DataArray, matched: pd.DataFrame) -> NDArray[np.float64]:
+    """A field, dims (time, pixel), at the cells and days of a table from `tssmnet.metrics.stations.match`."""
+    day = pd.Index(field["time"].values).get_indexer(matched["time"])
+    return field.values[day, matched["pixel"]].astype(float)
