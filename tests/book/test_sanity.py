@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from twin_bounds import within
 
 from tssmnet.book import sanity
 from tssmnet.errors import TssmnetError
@@ -139,11 +140,9 @@ def test_the_twin_is_within_tolerance_of_the_published_behaviour_of_smap():
             start="2016-04-01", days=200, cell_km=72, spinup=120, forcing=True, layout="pixel", region=(98, 24, 122, 42)
         )
     )
-    assert 0.08 < found["mean"] < 0.30
-    assert 0.5 < found["autocorrelation_1"] < 0.95
-    assert 2 < found["drydown_days"] < 20
-    assert 0.001 < found["wetup_per_mm"] < 0.01
-    assert found["gap_days_1"] + found["gap_days_2"] > 0.85
+    found["gaps_of_1_or_2_days"] = found["gap_days_1"] + found["gap_days_2"]
+    names = ("mean", "autocorrelation_1", "drydown_days", "wetup_per_mm", "gaps_of_1_or_2_days")
+    assert {name: found[name] for name in names if not within(name, found[name])} == {}
 
 
 @pytest.mark.slow
