@@ -1,4 +1,4 @@
-"""What keeps the twin near the real world: each calibrated quantity, the bounds the tests hold it to, and the source."""
+"""What keeps the twin near the real world: each calibrated quantity, its bounds in the tests, and the source."""
 
 from __future__ import annotations
 

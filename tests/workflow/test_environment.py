@@ -142,3 +142,14 @@ def test_conda_takes_gpu_builds_at_the_locked_versions() -> None:
     assert versions["pytorch-gpu"] == pins["torch"]
     assert versions["py-xgboost-gpu"] == pins["xgboost-cpu"]
     assert all(versions[name] == pins[name] for name in versions if name in pins)
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_every_file_that_a_document_names_is_there(document: str) -> None:
+    """Names in code style, from the root or from the library's folder; one in capitals stands for any."""
+    words = [
+        w for quoted in re.findall(r"`([^`]+)`", (ROOT / document).read_text(encoding="utf-8")) for w in quoted.split()
+    ]
+    named = {w for w in words if re.fullmatch(r"[\w./-]+(/|\.(py|yml|md|ipynb|toml|lock|cff))", w)}
+    missing = {w for w in named if not any((p / w).exists() for p in (ROOT, ROOT / "src" / "tssmnet"))}
+    assert {w for w in missing if not re.search(r"NAME|PROFILE", w)} == set()
