@@ -83,10 +83,10 @@ def correlations(features: Features, screening: Screening) -> Any:
     order = [name for group in screening.groups for name in group]
     chosen = features.select(order)
     values = chosen.static[:, [chosen.static_names.index(n) for n in order]]
-    values = values[np.isfinite(values).all(1)].astype(float)
+    known = values[np.isfinite(values).all(1)].astype(np.float64)
     with style():
         fig, ax = plt.subplots(figsize=(6.4, 5.4), layout="constrained")
-        image = ax.imshow(correlation_matrix(values), cmap="PuOr_r", vmin=-1, vmax=1)
+        image = ax.imshow(correlation_matrix(known), cmap="PuOr_r", vmin=-1, vmax=1)
         ax.set_xticks(range(len(order)), order, rotation=90, fontsize=8)
         ax.set_yticks(range(len(order)), order, fontsize=8)
         for label in (*ax.get_xticklabels(), *ax.get_yticklabels()):
