@@ -157,9 +157,10 @@ def _with_links(text: str, entry: str, numbers: Numbers, entries: set[str]) -> s
 
 
 def _page(name: str, entry: str, entries: set[str]) -> str:
-    """The entry of a page as another page names it: in its own folder if the book has it there, else at the top."""
+    """The entry of a page as another page names it: in its own folder, else at the top, else in the one that has it."""
     beside = (PurePosixPath(entry).parent / name).as_posix()
-    for candidate in (beside, PurePosixPath(name).name):
+    last = PurePosixPath(name).name
+    for candidate in (beside, last, *sorted(other for other in entries if PurePosixPath(other).name == last)):
         if candidate in entries:
             return candidate
     raise TssmnetError(f"{entry}: a link leads to {name}, which is no page of the book")

@@ -13,6 +13,7 @@ from tssmnet.errors import TssmnetError
 
 _EVAL = re.compile(r"\{eval\}`([^`]+)`")
 _CAPTION = re.compile(r"\s*\*\*(Figure|Table)\.\*\*\s*")
+_NUMPY = re.compile(r"np\.\w+\((.*)\)")
 _ALT = re.compile(r"<!--\s*alt:\s*(.*?)\s*-->", re.S)
 
 AT_END = "at-end"
@@ -53,8 +54,15 @@ def with_values(cell: NotebookNode) -> str:
 
 
 def _text(result: Mapping[str, Any]) -> str:
-    """What a reader sees of a value: its Markdown, or its text without quotes, or what Python shows."""
+    """What a reader sees of a value: its Markdown, or its text without quotes, or what Python shows.
+
+    Examples
+    --------
+    >>> _text({"data": {"text/plain": "np.int64(73)"}}), _text({"data": {"text/plain": "'RF'"}})
+    ('73', 'RF')
+    """
     shown = result["data"].get("text/markdown") or result["data"]["text/plain"]
+    shown = found[1] if (found := _NUMPY.fullmatch(shown)) else shown
     return str(ast.literal_eval(shown)) if shown[:1] in "'\"" else str(shown)
 
 

@@ -101,6 +101,12 @@ def test_a_link_to_a_page_leads_to_the_same_profile_where_the_book_has_it_there(
     assert notebook.cells[0].source == "[x](/conus/3.1.ipynb) [y](/best.ipynb)"
 
 
+def test_a_link_to_a_page_of_one_profile_leads_there_from_any_page() -> None:
+    notebook = notebook_of(("m", "[x](best.ipynb)"))
+    captions.compose(notebook, "a", {}, ["a", "conus/best"])
+    assert notebook.cells[0].source == "[x](/conus/best.ipynb)"
+
+
 def test_a_link_to_no_page_is_refused() -> None:
     with pytest.raises(TssmnetError, match="a link leads to 9, which is no page of the book"):
         captions.compose(notebook_of(("m", "[x](9.ipynb)")), "a", {}, ["a"])
