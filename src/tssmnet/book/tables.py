@@ -238,6 +238,21 @@ def absent(profile: str, part: str, what: str = "this section has nothing to sho
     return f"Profile `{profile}` has no {part.replace('_', ' ')} ({PROFILE_PARTS[part]}): {what}."
 
 
+def data_sets_table(entries: Iterable[DataSet]) -> pd.DataFrame:
+    """The data sets of the manifest, a row each, with number and size of their registered files."""
+    rows = {
+        entry.name: {
+            "version": entry.version,
+            "profiles": ", ".join(entry.profiles),
+            "had by": entry.access,
+            "files": len(entry.files) or "–",
+            "MB": f"{entry.bytes / 1e6:.1f}" if entry.files else "–",
+        }
+        for entry in entries
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")
+
+
 def data_entry(entry: DataSet) -> str:
     """One data set of the manifest as Markdown: title, licence, origin, citation, and the steps where it needs any."""
     licence = "; ".join(f"{k}: {v}" for k, v in entry.licence.items())
