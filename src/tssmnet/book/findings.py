@@ -337,6 +337,17 @@ def listed(words: Sequence[str], nothing: str = "none") -> str:
     return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
+def numbered(sentences: Sequence[str]) -> str:
+    """Sentences as a numbered list in Markdown.
+
+    Examples
+    --------
+    >>> numbered(["It rained.", "It dried."])
+    '1. It rained.\\n\\n2. It dried.'
+    """
+    return "\n\n".join(f"{i}. {sentence}" for i, sentence in enumerate(sentences, 1))
+
+
 def agreement_words(tau: float) -> str:
     """Kendall's tau in words.
 
