@@ -53,6 +53,15 @@ def test_a_field_is_read_at_the_cells_and_days_of_the_stations() -> None:
     assert at_station_days(field, matched).tolist() == [5.0, 0.0]
 
 
+def test_a_network_of_short_records_has_no_scores() -> None:
+    matched = pd.DataFrame(
+        {"network": "N", "station": ["a"] * 5, "pixel": 0, "reading": 0.2, "tssmnet": 0.3, "smap": 0.3}
+    )
+    row = drawn.network_scores(matched).loc["N"]
+    assert (row["stations"], row["station-days"], row["SMAP's share (%)"]) == (1, "5", "100")
+    assert np.isnan(row["r"])
+
+
 def test_cells_with_few_days_have_no_score_and_squares_add_up() -> None:
     values = np.random.default_rng(0).uniform(0.1, 0.4, (40, 3))
     other = xr.DataArray(

@@ -179,17 +179,17 @@ def network_scores(matched: pd.DataFrame) -> pd.DataFrame:
     rows = {}
     for network, part in matched.groupby("network"):
         pairs = [(g["reading"], g["tssmnet"]) for _, g in part.groupby("station") if len(g) >= LEAST_DAYS]
-        each = [(metrics.r(*p), metrics.bias(*p), metrics.ubrmse(*p)) for p in pairs]
-        r, bias, ubrmse = np.array(each).T if each else np.full((3, 1), np.nan)
+        scores = [(metrics.r(*p), metrics.bias(*p), metrics.ubrmse(*p)) for p in pairs]
+        each = pd.DataFrame(scores, columns=["r", "bias", "ubrmse"], dtype=float)
         rows[network] = {
             "stations": part["station"].nunique(),
             "cells": part["pixel"].nunique(),
             "station-days": f"{len(part):,}",
             "SMAP's share (%)": f"{100 * part['smap'].notna().mean():.0f}",
-            "r": np.nanmedian(r),
-            "bias (m³ m⁻³)": np.nanmedian(bias),
-            "spread of the biases": np.nanstd(bias),
-            "ubRMSE (m³ m⁻³)": np.nanmedian(ubrmse),
+            "r": each["r"].median(),
+            "bias (m³ m⁻³)": each["bias"].median(),
+            "spread of the biases": each["bias"].std(ddof=0),
+            "ubRMSE (m³ m⁻³)": each["ubrmse"].median(),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("network")
 
