@@ -8,11 +8,14 @@ from tssmnet.cli import main
 from tssmnet.cube import SOURCE_FLAGS, write_dataset
 from tssmnet.filler.config import FillerConfig
 from tssmnet.filler.correction import SITUATIONS, situation
-from tssmnet.filler.fill import apply, fill, first_values, learn
+from tssmnet.filler.ensemble import _block_folds, block_days
+from tssmnet.filler.fill import answer, apply, first_values, learn
 from tssmnet.filler.forward import Forward, prepare
 from tssmnet.filler.lessons import draws
 from tssmnet.gaps import simulate_gaps
 from tssmnet.models import make_model
+from tssmnet.reconstruction.fitted import choose, load
+from tssmnet.reconstruction.fitted import learn as learn_to_fill
 from tssmnet.reconstruction.memory import reconstruct
 from tssmnet.testing import mock_cube
 
@@ -152,8 +155,10 @@ def test_a_filler_applied_to_the_pixels_it_was_fitted_on_fills_them_as_it_did(cu
     numbers = np.arange(100, 100 + cube.sizes["pixel"])
     _, learned = learn(cube, FillerConfig(**SMALL), progress=False, numbers=numbers)
     again = applied(cube, learned, numbers)
-    _, learned = learn(cube, FillerConfig(**SMALL), progress=False)
-    xr.testing.assert_identical(applied(cube, learned, np.arange(len(numbers))), fill(cube, progress=False, **SMALL))
+    case, learned = learn(cube, FillerConfig(**SMALL), progress=False)
+    xr.testing.assert_identical(
+        applied(cube, learned, np.arange(len(numbers))), answer(cube, case, learned, progress=False)
+    )
     assert not again.ssm.isnull().any()
 
 
@@ -167,7 +172,7 @@ def test_a_pixel_is_filled_alike_among_many_and_with_its_neighbours_alone(cube):
 def test_where_neither_forcing_nor_observations_are_known_nothing_is_said(cube):
     lost = np.arange(cube.sizes["pixel"]) == 5
     day = {n: v.where(~xr.DataArray(lost, dims="pixel")) for n, v in cube.data_vars.items() if "time" in v.dims}
-    out = fill(cube.assign(day), progress=False, **SMALL)
+    out = reconstruct(cube.assign(day), progress=False, **SMALL)
     for name in ("ssm", "ssm_model", "ssm_std", "ssm_lower", "ssm_upper"):
         np.testing.assert_array_equal(out[name].isnull().all("time"), lost)
     assert set(np.unique(out.source[:, 5])) == {SOURCE_FLAGS["outside"]}
@@ -238,3 +243,30 @@ def test_a_source_of_information_can_be_left_out_to_see_what_it_is_worth(cube):
     assert errors[()] < 0.8 * errors[("memory", "own", "neighbours")]
     with pytest.raises(KeyError, match="neighbours"):
         reconstruct(gappy, model="filler", ignore=("neighbour",), **SMALL)
+
+
+def test_a_later_stretch_of_a_record_has_the_folds_of_the_whole():
+    whole = _block_folds((300, 4), 3, 0)
+    np.testing.assert_array_equal(whole[70:], _block_folds((230, 4), 3, 0, length=block_days(300, 3), begin=70))
+
+
+def test_first_values_of_a_later_stretch_are_those_of_models_that_have_not_seen_its_observations(cube):
+    _, learned = learn(cube, FillerConfig(**SMALL), progress=False)
+    asked = []
+    learned.forward._together = lambda plans, shape: asked.extend(plans) or (np.zeros(shape), np.zeros(shape))
+    numbers = np.arange(cube.sizes["pixel"])
+    for first in (0, 33):
+        first_values(cube.isel(time=slice(first, None)), learned, numbers)
+    known = [plan for plan in asked if plan.kind == "known"]
+    for early, late in zip(known[: len(known) // 2], known[len(known) // 2 :], strict=True):
+        np.testing.assert_array_equal(early.training[33:], late.training)
+
+
+def test_a_filler_kept_as_files_answers_as_before_and_nothing_in_its_folder_can_run(cube, tmp_path):
+    recipe = choose("filler", None, SMALL, 0, "cpu")
+    fitted = learn_to_fill(cube, recipe)
+    fitted.save(tmp_path / "kept")
+    kinds = {p.suffix for p in (tmp_path / "kept").rglob("*") if p.is_file()}
+    assert kinds <= {".json", ".ubj", ".safetensors"}
+    again = load(tmp_path / "kept", recipe)
+    xr.testing.assert_identical(again.fill(cube), fitted.fill(cube))

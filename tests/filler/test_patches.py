@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tssmnet.cube import to_pixels
 from tssmnet.filler.evidence import NEIGHBOURS
 from tssmnet.filler.patches import Surroundings, draw_patches
-from tssmnet.reconstruction.blocks import cut, load_pixels
+from tssmnet.reconstruction.blocks import Blocks, cut
 from tssmnet.testing import mock_cube
 
 
@@ -49,5 +49,5 @@ def test_pixels_are_loaded_by_their_numbers_across_the_blocks(make):
     grid = cut(cube, 2000)
     assert len(grid) > 5
     numbers = np.array([0, 5, 6, 7, 30, 31, 58])
-    found = load_pixels(cube, grid, numbers)
+    found = Blocks(cube, grid, 2**20).load_pixels(numbers)
     xr.testing.assert_identical(found, to_pixels(cube).isel(pixel=numbers).load())

@@ -60,17 +60,18 @@ def test_another_recipe_or_a_shorter_cube_is_refused(grown, cube):
         extend(cube.isel(time=slice(0, 70)), out, "xgboost", features="lag+desc", rounds=8)
 
 
-def test_the_filler_learns_from_a_window_and_leaves_the_days_before_as_they_are(cube, tmp_path, monkeypatch):
-    monkeypatch.setattr("tssmnet.reconstruction.extend.WINDOW_DAYS", 40)
+def test_the_filler_that_is_kept_fills_new_days_from_a_window_and_is_not_fitted_again(cube, tmp_path, monkeypatch):
+    monkeypatch.setattr("tssmnet.reconstruction.by_filler.FillerModel.WINDOW_DAYS", 40)
     few = {"rounds": 10, "min_child": 5.0}
     settings = {"folds": 2, "thirds": 2, "networks": (), "strangers": (), "far": (), "corrector": ()}
     settings |= dict.fromkeys(("forward", "boosting", "spread"), few)
     out = tmp_path / "filled.zarr"
     extend(cube.isel(time=slice(0, 70)), out, **settings)
     first = xr.open_zarr(out, consolidated=False).load()
+    monkeypatch.setattr("tssmnet.reconstruction.by_filler.learn", None)
     report = extend(cube, out, **settings)
     record = xr.open_zarr(out, consolidated=False).load()
-    assert (report.kept, report.added) == (70, 30)
+    assert (report.kept, report.added, report.fitted) == (70, 30, False)
     assert record.isel(time=slice(0, 70)).equals(first)
     assert not record.ssm.isnull().any()
     assert (record.ssm_upper > record.ssm_lower).all()

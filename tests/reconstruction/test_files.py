@@ -1,6 +1,8 @@
 """From file to file in blocks: the same values as in memory, whatever the blocks, the kill or the cluster."""
 
 import os
+import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +16,11 @@ from hypothesis import strategies as st
 
 from tssmnet.cube import SOURCE_FLAGS, open_dataset, write_cube
 from tssmnet.errors import TssmnetError, UnknownNameError
-from tssmnet.reconstruction import files
+from tssmnet.reconstruction import by_filler, by_samples, files
 from tssmnet.reconstruction.blocks import Grid, block_shape, cut, in_order
-from tssmnet.reconstruction.files import draw_pixels, reconstruct_file
+from tssmnet.reconstruction.by_samples import draw_pixels
+from tssmnet.reconstruction.files import reconstruct_file
+from tssmnet.reconstruction.fitted import choose, load
 from tssmnet.reconstruction.memory import reconstruct
 from tssmnet.testing import mock_cube
 
@@ -120,7 +124,7 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_the_same(suffix, tmp_path, m
     assert not out.exists()
     computed, whole = [], files.fill_block
     monkeypatch.setattr(files, "fill_block", lambda f, i: computed.append(i) or whole(f, i))
-    monkeypatch.setattr(files, "_fit", None)  # the fitted model is found again
+    monkeypatch.setattr(by_samples, "_fit_both", None)  # the fitted model is found again
     reconstruct_file(path, out, block_bytes=SMALL, **TREES)
     assert computed == list(range(3, len(cut(open_dataset(path), SMALL))))
     monkeypatch.undo()
@@ -178,16 +182,17 @@ def test_a_dask_cluster_of_two_processes_writes_the_same_bytes(tmp_path, monkeyp
 def test_rows_are_drawn_from_observations_of_pixels_all_over_the_map(tmp_path, monkeypatch):
     cube = mock_cube(days=90, pixels=40, seed=3)
     path = write_cube(cube, tmp_path / "cube.zarr")
-    monkeypatch.setattr(files, "ROWS_PER_PIXEL", 10)
+    monkeypatch.setattr(by_samples, "ROWS_PER_PIXEL", 10)
     seen = []
-    made = files._drawn_samples
-    monkeypatch.setattr(files, "_drawn_samples", lambda *a: seen.append(made(*a)) or seen[-1])
+    made = by_samples._drawn_samples
+    monkeypatch.setattr(by_samples, "_drawn_samples", lambda *a: seen.append(made(*a)) or seen[-1])
     filled = reconstruct_file(path, tmp_path / "out.zarr", block_bytes=SMALL, rows=200, **TREES)
     X, y = seen[0]
     assert len(X) == len(y) == 200
     assert X.features.shape == (10, 20)
     # each row has the features that its pixel and day have in memory
-    features = files._features(in_order(cube), files.choose("xgboost", None, {}, 0, "cpu"), None)
+    observed, recipe = cube["ssm"].notnull().values, choose("xgboost", None, {}, 0, "cpu")
+    features = by_samples.features_of(in_order(cube), observed, recipe, None)
     table = features.where(cube["ssm"].notnull().values)
     rows = {r.tobytes(): t for r, t in zip(table.table(), cube["ssm"].values[table.time, table.pixel], strict=True)}
     assert [rows[r.tobytes()] for r in X.table()] == y.tolist()
@@ -235,7 +240,7 @@ FILLER = {
 
 @pytest.mark.parametrize("make", [scattered, gridded])
 def test_the_filler_in_blocks_gives_what_it_gives_in_memory(make, tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "FILLER_BLOCKS", 0)  # so that the cube is taken for a large one
+    monkeypatch.setattr(by_filler, "MEMORY_BLOCKS", 0)  # so that the cube is taken for a large one
     cube = make()
     path = write_cube(cube, tmp_path / "cube.zarr")
     filled = reconstruct_file(path, tmp_path / "out.zarr", block_bytes=100 * SMALL, **FILLER)
@@ -247,13 +252,13 @@ def test_the_filler_in_blocks_gives_what_it_gives_in_memory(make, tmp_path, monk
 
 @pytest.mark.slow
 def test_the_filler_learns_from_patches_and_a_pixel_has_its_value_whatever_the_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "FILLER_BLOCKS", 0)
+    monkeypatch.setattr(by_filler, "MEMORY_BLOCKS", 0)
     monkeypatch.setattr("tssmnet.filler.patches.NEIGHBOURS", 6)
     monkeypatch.setattr("tssmnet.filler.evidence.NEIGHBOURS", 6)
     path = write_cube(mock_cube(days=60, shape=(8, 6), seed=2), tmp_path / "cube.zarr")
     learned = []
-    whole = files.patches.learn_to
-    monkeypatch.setattr(files.patches, "learn_to", lambda *a: learned.append(a[2]) or whole(*a))
+    whole = by_filler.learn
+    monkeypatch.setattr(by_filler, "learn", lambda *a, **k: learned.append(k["numbers"]) or whole(*a, **k))
     outs = []
     for k, size in enumerate((400_000, 800_000)):  # four blocks and two
         reconstruct_file(path, tmp_path / f"{k}.zarr", block_bytes=size, rows=300, **FILLER)
@@ -267,7 +272,7 @@ def test_the_filler_learns_from_patches_and_a_pixel_has_its_value_whatever_the_b
 @pytest.mark.parametrize("step", ["first_block", "fill_block"])
 def test_an_interrupted_filler_goes_on_at_its_block_without_learning_anew(step, tmp_path, monkeypatch):
     of_one_moment(monkeypatch)
-    monkeypatch.setattr(files, "FILLER_BLOCKS", 0)
+    monkeypatch.setattr(by_filler, "MEMORY_BLOCKS", 0)
     path, call = write_cube(gridded(), tmp_path / "cube.zarr"), {"block_bytes": 200_000, **FILLER}
     reconstruct_file(path, tmp_path / "once" / "out.zarr", **call)
     whole, computed = getattr(files, step), []
@@ -280,11 +285,43 @@ def test_an_interrupted_filler_goes_on_at_its_block_without_learning_anew(step, 
     monkeypatch.setattr(files, step, interrupted)
     with pytest.raises(KeyboardInterrupt):
         reconstruct_file(path, tmp_path / "out.zarr", **call)
-    monkeypatch.setattr(files.patches, "learn_to", None)
+    monkeypatch.setattr(by_filler, "learn", None)
     monkeypatch.setattr(files, step, lambda f, i: computed.append(i) or whole(f, i))
     reconstruct_file(path, tmp_path / "out.zarr", **call)
     assert computed[0] == 2
     assert bytes_of(tmp_path / "out.zarr") == bytes_of(tmp_path / "once" / "out.zarr")
+
+
+class Planted:
+    """Unpickled, it would write a file."""
+
+    def __init__(self, target):
+        self.target = str(target)
+
+    def __reduce__(self):
+        return open, (self.target, "w")
+
+
+def test_a_file_planted_in_the_work_folder_runs_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(by_filler, "MEMORY_BLOCKS", 0)
+    path, call = write_cube(gridded(), tmp_path / "cube.zarr"), {"block_bytes": 200_000, **FILLER}
+    with monkeypatch.context() as killed:
+        killed.setattr(files, "_run", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            reconstruct_file(path, tmp_path / "out.zarr", **call)
+    (work,) = tmp_path.glob(".out.*.part")
+    kept = [p for p in work.rglob("*") if p.is_file() and "zarr" not in str(p.relative_to(work))]
+    assert {p.suffix for p in kept} <= {".json", ".ubj", ".safetensors"}
+    for folder in {work, *(p.parent for p in kept)}:
+        for name in ("filler.pickle", "model.pkl", "model.pt"):
+            (folder / name).write_bytes(pickle.dumps(Planted(tmp_path / "ran")))
+    model = shutil.copytree(work / files.MODEL, tmp_path / "model")
+    reconstruct_file(path, tmp_path / "out.zarr", **call)
+    for file in model.rglob("booster.ubj"):  # nor does one in place of a model's own file
+        file.write_bytes(pickle.dumps(Planted(tmp_path / "ran")))
+    with pytest.raises(Exception, match=r"booster\.ubj|model"):
+        load(model, choose("filler", None, {k: v for k, v in FILLER.items() if k != "model"}, 0, "cpu"))
+    assert not (tmp_path / "ran").exists()
 
 
 def test_unknown_names_are_refused_before_anything_is_read_or_written(tmp_path):
@@ -297,12 +334,11 @@ def test_unknown_names_are_refused_before_anything_is_read_or_written(tmp_path):
 def test_a_cube_without_any_observation_is_refused(tmp_path):
     cube = scattered()
     path = write_cube(cube, tmp_path / "cube.zarr")
-    survey = files.Survey(np.zeros(11, int), True, None, True)
-    source = open_dataset(path)
-    recipe = files.choose("xgboost", None, {}, 0, "cpu")
-    job = files._job(source, path, tmp_path / "out.zarr", recipe, 10, SMALL)
+    recipe = choose("xgboost", None, {}, 0, "cpu")
+    job = files._job(open_dataset(path), path, tmp_path / "out.zarr", recipe, 10, SMALL)
+    cube.assign(ssm=cube.ssm * np.nan).to_zarr(path, mode="w")
     with pytest.raises(TssmnetError, match=r"cube\.zarr: ssm has no observation at all"):
-        files._fit(source, job, survey, False)
+        files._prepare(job, open_dataset(path), False)
 
 
 def test_a_netcdf_file_whose_variables_lie_in_one_piece_is_filled_too(tmp_path, monkeypatch):

@@ -16,8 +16,8 @@ import pandas as pd
 
 from tssmnet.data.registry import DataSet
 from tssmnet.gaps import GAP_KINDS
-from tssmnet.models import MODELS
 from tssmnet.provenance import ROOT, ResultStamp, results_stamp
+from tssmnet.reconstruction.fitted import RECONSTRUCTORS, kind_of
 
 FEATURE_TITLES = {
     "base": "same day",
@@ -42,7 +42,7 @@ def model_title(name: str) -> str:
     >>> model_title("rf"), model_title("lstm")
     ('Random forest', 'LSTM (published)')
     """
-    return MODELS[name].title if name in MODELS else OTHER_TITLES.get(name, name)
+    return RECONSTRUCTORS[name].title if name in RECONSTRUCTORS else OTHER_TITLES.get(name, name)
 
 
 def features_title(model: str, features: str) -> str:
@@ -53,8 +53,8 @@ def features_title(model: str, features: str) -> str:
     >>> features_title("xgboost", "lag"), features_title("linear", "base")
     ('memory', 'none')
     """
-    baseline = model in MODELS and MODELS[model].kind == "baseline"
-    return "none" if baseline else FEATURE_TITLES.get(features, features)
+    blind = model in RECONSTRUCTORS and not kind_of(model).FEATURES
+    return "none" if blind else FEATURE_TITLES.get(features, features)
 
 
 def trial_title(model: str, features: str) -> str:
@@ -139,11 +139,11 @@ def gap_table(rows: Any, value: str = "rmse") -> pd.DataFrame:
 
     `rows` have ``model``, ``features``, ``gap`` and the score.
 
-    Several rows of one cell (seeds) are averaged. Models stand in the order of `MODELS`, kinds in that of `GAP_KINDS`.
+    Several rows of one cell (seeds) are averaged. Models and kinds of gaps stand in the order of their tables.
     """
     frame = pd.DataFrame(rows)
     wide = frame.pivot_table(index=["model", "features"], columns="gap", values=value, aggfunc="mean").reset_index()
-    rank = [*MODELS, *OTHER_TITLES]
+    rank = [*RECONSTRUCTORS, *OTHER_TITLES]
     place = wide["model"].map({n: i for i, n in enumerate(rank)}).fillna(len(rank))
     wide = wide.assign(place=place).sort_values(["place", "features"]).drop(columns="place")
     wide["features"] = [features_title(m, f) for m, f in zip(wide["model"], wide["features"], strict=True)]

@@ -55,19 +55,32 @@ def _pixel_folds(observed: Mask, folds: int, seed: int) -> NDArray[np.int64]:
     return np.broadcast_to(np.random.default_rng(seed).permutation(pixels) % folds, observed.shape)
 
 
+def block_days(days: int, folds: int) -> int:
+    """Length of the blocks of days on a record of so many: 40 days, less on a short record."""
+    return max(2, min(40, days // (2 * folds)))
+
+
 def _block_folds(
-    shape: tuple[int, ...], folds: int, seed: int, numbers: NDArray[np.int64] | None = None
+    shape: tuple[int, ...],
+    folds: int,
+    seed: int,
+    numbers: NDArray[np.int64] | None = None,
+    length: int | None = None,
+    begin: int = 0,
 ) -> NDArray[np.int64]:
-    """Folds of blocks of days, drawn by the pixel's number; 40 days long, less on a short record."""
-    days, pixels = shape
-    length = max(2, min(40, days // (2 * folds)))
+    """Folds of blocks of days, drawn by the pixel's number.
+
+    A later stretch of a record, from day `begin` on, has the folds of the whole one if `length` is that of its blocks.
+    """
+    days, pixels = begin + shape[0], shape[1]
+    length = length or block_days(days, folds)
     most = days // length + 2
     numbers = np.arange(pixels) if numbers is None else numbers
     out = np.empty(shape, np.int64)
     for i, number in enumerate(numbers.tolist()):
         rng = np.random.default_rng([seed, number])
         start, keys = rng.integers(0, length), rng.integers(0, folds, most)
-        out[:, i] = keys[(np.arange(days) + start) // length]
+        out[:, i] = keys[(np.arange(begin, days) + start) // length]
     return out
 
 

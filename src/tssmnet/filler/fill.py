@@ -13,15 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from tssmnet.cube import SOURCE_FLAGS, from_pixels, predictable, to_pixels
+from tssmnet.cube import SOURCE_FLAGS, predictable
 from tssmnet.features.samples import Features
-from tssmnet.filler.config import FillerConfig, settings
+from tssmnet.filler.config import FillerConfig
 from tssmnet.filler.correction import Correction
 from tssmnet.filler.evidence import (
     Float,
@@ -37,32 +36,6 @@ from tssmnet.filler.evidence import (
 from tssmnet.filler.forward import Case, Forward, _features, _first, _rain, _ssm, prepare
 from tssmnet.filler.lessons import _of_the_day, offset_of_few, training_rows
 from tssmnet.progress import bar
-
-
-def fill(
-    cube: xr.Dataset, *, seed: int = 0, device: str = "auto", progress: bool | None = None, **params: Any
-) -> xr.Dataset:
-    """Fill a cube with the project's own model.
-
-    Parameters
-    ----------
-    cube
-        Passes `tssmnet.check_cube`.
-    seed, device, progress
-        As in `tssmnet.reconstruct`.
-    **params
-        Fields of `FillerConfig`.
-
-    Returns
-    -------
-    xarray.Dataset
-        On the cube's dims, m3 m-3: ``ssm``, ``ssm_model``, ``ssm_std`` (standard deviation of model minus observation),
-        ``ssm_lower`` and ``ssm_upper`` (the interval), ``source`` (see `tssmnet.cube.SOURCE_FLAGS`),
-        ``days_to_observation`` and ``km_to_observation``.
-    """
-    pixels = to_pixels(cube).load()
-    case, learned = learn(pixels, settings(params), seed, device, progress)
-    return from_pixels(_answer(pixels, case, learned, progress), cube)
 
 
 @dataclass(frozen=True)
@@ -89,8 +62,12 @@ def learn(
 
     Parameters
     ----------
-    pixels, config, seed, device, progress
-        As in `fill`.
+    pixels
+        In (time, pixel) form and in memory.
+    config
+        Its settings.
+    seed, device, progress
+        As in `tssmnet.reconstruct`.
     numbers
         Numbers of the pixels in a larger cube that they are a part of, shape (pixel,).
     complete
@@ -119,8 +96,9 @@ def first_values(pixels: xr.Dataset, learned: Learned, numbers: NDArray[np.int64
     blind, known
         As in `tssmnet.filler.evidence.Record`.
     """
-    ssm = _ssm(pixels)
-    return _first(_features(pixels, learned.config), ssm, np.isfinite(ssm), learned.forward, numbers, False)
+    ssm, begin = _ssm(pixels), pixels["time"].values[0] - np.datetime64(learned.forward.first_day)
+    features, days = _features(pixels, learned.config), int(begin / np.timedelta64(1, "D"))
+    return _first(features, ssm, np.isfinite(ssm), learned.forward, numbers, False, days)
 
 
 def apply(pixels: xr.Dataset, beside: xr.Dataset, place: NDArray[np.int64], learned: Learned) -> xr.Dataset:
@@ -140,23 +118,31 @@ def apply(pixels: xr.Dataset, beside: xr.Dataset, place: NDArray[np.int64], lear
     Returns
     -------
     xarray.Dataset
-        As `fill`, in (time, pixel) form.
+        As `answer`.
     """
     blind, known = (beside[n].transpose("time", "pixel").values for n in ("blind", "known"))
     record, config = Record(_ssm(beside), known, blind, _rain(beside)), learned.config
     around = neighbourhood(beside["lat"].values, beside["lon"].values, learned.forward.spacing)
     case = Case(_features(pixels, config), record, np.isfinite(record.ssm), around, config, learned.forward.device)
-    return _answer(pixels, case, learned, False, place)
+    return answer(pixels, case, learned, False, place)
 
 
-def _answer(
+def answer(
     pixels: xr.Dataset,
     case: Case,
     learned: Learned,
     progress: bool | None,
     place: NDArray[np.int64] | None = None,
 ) -> xr.Dataset:
-    """The filled pixels, whose features `case` has; `place` says where they are among those of its record."""
+    """The filled pixels, whose features `case` has; `place` says where they are among those of its record.
+
+    Returns
+    -------
+    xarray.Dataset
+        On (time, pixel), m3 m-3: ``ssm``, ``ssm_model``, ``ssm_std`` (standard deviation of model minus observation),
+        ``ssm_lower`` and ``ssm_upper`` (the interval), ``source`` (see `tssmnet.cube.SOURCE_FLAGS`),
+        ``days_to_observation`` and ``km_to_observation``.
+    """
     place = np.arange(case.observed.shape[1]) if place is None else place
     observed = case.observed[:, place]
     known: Mask = observed.any(0) | predictable(pixels)

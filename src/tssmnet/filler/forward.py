@@ -15,7 +15,7 @@ from tssmnet.features.build import build_features
 from tssmnet.features.descriptors import describe_series
 from tssmnet.features.samples import Features
 from tssmnet.filler.config import FAR_DAYS, FillerConfig, Networks
-from tssmnet.filler.ensemble import _block_folds, _pixel_folds, fits_of, mean_of
+from tssmnet.filler.ensemble import _block_folds, _pixel_folds, block_days, fits_of, mean_of
 from tssmnet.filler.evidence import (
     FEW,
     Float,
@@ -50,7 +50,7 @@ def prepare(
     numbers = np.arange(observed.shape[1]) if numbers is None else numbers
     blind, known = _first(features, ssm, observed, forward, numbers, progress)
     around = neighbourhood(pixels["lat"].values, pixels["lon"].values, forward.spacing)
-    forward.spacing = around.spacing
+    forward.spacing, forward.first_day = around.spacing, str(pixels["time"].values[0])[:10]
     if observed.shape[1] < 2 * config.folds:  # the folds are of days then, and no forward model is blind to a pixel
         config = replace(config, kernel=replace(config.kernel, offset=0.0))
     return Case(features, Record(ssm, known, blind, _rain(pixels)), observed, around, config, forward.device)
@@ -77,9 +77,10 @@ def _first(
     forward: Forward,
     numbers: NDArray[np.int64],
     progress: bool | None,
+    begin: int = 0,
 ) -> tuple[Float, Float]:
     """Values of the blind model and of the knowing one, for which the blind stands in where it would know little."""
-    blind, known = forward.values(features, ssm, observed, numbers, progress)
+    blind, known = forward.values(features, ssm, observed, numbers, progress, begin)
     return blind, np.where((observed.sum(0) < FEW) | ("own" in forward.config.ignore), blind, known)
 
 
@@ -124,6 +125,9 @@ class Forward:
         self.config, self.seed, self.device, self.complete = config, seed, device, complete
         self.models: dict[str, list[Any]] = {}
         self.folds: dict[int, int] = {}
+        self.by_day = False
+        self.block_days = 0
+        self.first_day = ""
         self.spacing: float | None = None
         self.fitted = False
 
@@ -134,16 +138,29 @@ class Forward:
         observed: Mask,
         numbers: NDArray[np.int64],
         progress: bool | None = None,
+        begin: int = 0,
     ) -> tuple[Float, Float]:
         """Predictions (time, pixel) of the model blind to the pixel and of the one that knows it, out of fold.
 
         Days without an observation are predicted by the models of all folds. Where no evidence will correct them, far
         from any observation, a model of the whole record predicts: there its better mean counts. So it does in a pixel
         with next to no observations, all days of it: what these few say of the model's offset holds for that model
-        alone.
+        alone. The record begins so many days after the one that was fitted on as `begin` says.
         """
+        plans = self._plans(features, ssm, observed, numbers, begin)
+        if not self.fitted:
+            self._fit(plans, ssm, progress)
+        return self._together(plans, observed.shape)
+
+    def _plans(
+        self, features: Features, ssm: Float, observed: Mask, numbers: NDArray[np.int64], begin: int
+    ) -> list[_Plan]:
+        """Which models learn where, and where each speaks."""
         folds, seed, config = self.config.folds, self.seed, self.config
-        by_pixel, by_block = self._pixel_folds(observed, numbers), _block_folds(observed.shape, folds, seed, numbers)
+        if not self.fitted:
+            self.block_days = block_days(len(observed), folds)
+        by_pixel = self._pixel_folds(observed, numbers, begin)
+        by_block = _block_folds(observed.shape, folds, seed, numbers, self.block_days, begin)
         lonely = np.broadcast_to(observed.sum(0) < FEW, observed.shape)
         far = (distance_to_observation(observed) > FAR_DAYS[0]) & ~lonely
         others = observed & ~lonely
@@ -163,9 +180,7 @@ class Forward:
         if always or far.any():
             statistics = _with_statistics(features, ssm, observed)
             plans.append(_Plan("far", 0, statistics, observed, far, config.far, seed))
-        if not self.fitted:
-            self._fit(plans, ssm, progress)
-        return self._together(plans, observed.shape)
+        return plans
 
     def _fit(self, plans: Sequence[_Plan], ssm: Float, progress: bool | None) -> None:
         """Fit the members of all plans, side by side."""
@@ -196,8 +211,12 @@ class Forward:
             out[kind][wanted] = first
         return out["blind"], out["known"]
 
-    def _pixel_folds(self, observed: Mask, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The fold of each pixel: one whose blind model has not seen it."""
+    def _pixel_folds(self, observed: Mask, numbers: NDArray[np.int64], begin: int) -> NDArray[np.int64]:
+        """The fold of each pixel: one whose blind model has not seen it; that of a day where pixels are very few."""
+        if not self.fitted:
+            self.by_day = observed.shape[1] < 2 * self.config.folds
+        if self.by_day:
+            return _block_folds(observed.shape, self.config.folds, self.seed + 1, numbers, self.block_days, begin)
         if self.fitted:
             own = np.array([self.folds.get(int(n), int(n) % self.config.folds) for n in numbers])
             return np.broadcast_to(own, observed.shape)

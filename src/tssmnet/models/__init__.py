@@ -56,7 +56,6 @@ MODELS: Mapping[str, ModelSpec] = _table(
     ModelSpec("climatology", "Climatology", "tssmnet.models.baselines:Climatology", "baseline", False, False),
     ModelSpec("linear", "Linear in time", "tssmnet.models.baselines:LinearInTime", "baseline", False, False),
     ModelSpec("dctpls", "DCT-PLS", "tssmnet.models.baselines:DctPls", "baseline", False, True),
-    ModelSpec("filler", "Gap filler", "tssmnet.filler.fill:fill", "filler", False, True),
 )
 
 
@@ -117,8 +116,6 @@ def make_model(name: str, *, seed: int = 0, device: str = "auto", **params: Any)
     tssmnet.errors.UnknownNameError: unknown model 'lineer'; did you mean 'linear'? Known: ...
     """
     spec = MODELS[require_known(name, MODELS, "model")]
-    if spec.kind == "filler":
-        raise TssmnetError(f"{name!r} fills whole cubes: call tssmnet.reconstruct(cube, model={name!r})")
     known = parameters_of(name)
     for key in params:
         require_known(key, known, f"parameter of {name}")

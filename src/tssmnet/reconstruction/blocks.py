@@ -63,7 +63,7 @@ def cut(cube: xr.Dataset, block_bytes: int = BLOCK_BYTES) -> Grid:
     sizes = tuple(cube.sizes[d] for d in dims)
     daily = [cube[n].dtype.itemsize for n in (*dynamic_names(cube), "ssm")]
     most = max(1, block_bytes // (cube.sizes["time"] * sum(daily)))
-    chunks = _storage_chunks(cube)
+    chunks = storage_chunks(cube)
     return Grid(dims, sizes, block_shape(sizes, tuple(chunks.get(d, 1) for d in dims), most))
 
 
@@ -86,7 +86,7 @@ def block_shape(sizes: Sequence[int], chunks: Sequence[int], most: int) -> tuple
     return tuple(shape)
 
 
-def _storage_chunks(cube: xr.Dataset) -> dict[str, int]:
+def storage_chunks(cube: xr.Dataset) -> dict[str, int]:
     """Chunk length of the target along each dim as its file has it; nothing for a contiguous one."""
     encoding = cube["ssm"].encoding
     lengths = encoding.get("chunks") or encoding.get("chunksizes") or ()
@@ -98,29 +98,36 @@ def in_order(cube: xr.Dataset) -> xr.Dataset:
     return cube[sorted(map(str, cube.data_vars))]
 
 
-def _load(cube: xr.Dataset, grid: Grid, index: int) -> xr.Dataset:
-    """Block `index` in (time, pixel) form, in memory."""
-    return to_pixels(cube.isel(grid.region(index)).load())
+@dataclass(frozen=True)
+class Blocks:
+    """A cube on disk, cut into blocks; `block_bytes` is what a block, or features of a piece of it, may take."""
 
+    cube: xr.Dataset
+    grid: Grid
+    block_bytes: int
 
-def load_pixels(cube: xr.Dataset, grid: Grid, numbers: Index) -> xr.Dataset:
-    """Pixels by their numbers, sorted, in (time, pixel) form and in memory; of a block only the part that they span."""
-    at = np.stack(np.unravel_index(numbers, grid.sizes))
-    block = grid.block_of(at)
-    parts, order = [], []
-    for index in np.unique(block):
-        own = at[:, block == index]
-        low, high = own.min(axis=1), own.max(axis=1) + 1
-        region = {d: slice(int(a), int(b)) for d, a, b in zip(grid.dims, low, high, strict=True)}
-        place = np.ravel_multi_index(tuple(own - low[:, None]), tuple(high - low))
-        parts.append(to_pixels(cube.isel(region).load()).isel(pixel=place))
-        order.append(numbers[block == index])
-    together = xr.concat(parts, "pixel", data_vars="minimal", coords="minimal", compat="override", join="override")
-    return together.isel(pixel=np.argsort(np.concatenate(order)))
+    def load(self, index: int, names: Sequence[str] | None = None) -> xr.Dataset:
+        """Block `index` in (time, pixel) form, in memory; all variables or some."""
+        chosen = self.cube if names is None else self.cube[list(names)]
+        return to_pixels(chosen.isel(self.grid.region(index)).load())
 
+    def load_pixels(self, numbers: Index) -> xr.Dataset:
+        """Pixels by their numbers, sorted, in (time, pixel) form and in memory; of a block only what they span."""
+        at = np.stack(np.unravel_index(numbers, self.grid.sizes))
+        block = self.grid.block_of(at)
+        parts, order = [], []
+        for index in np.unique(block):
+            own = at[:, block == index]
+            low, high = own.min(axis=1), own.max(axis=1) + 1
+            region = {d: slice(int(a), int(b)) for d, a, b in zip(self.grid.dims, low, high, strict=True)}
+            place = np.ravel_multi_index(tuple(own - low[:, None]), tuple(high - low))
+            parts.append(to_pixels(self.cube.isel(region).load()).isel(pixel=place))
+            order.append(numbers[block == index])
+        together = xr.concat(parts, "pixel", data_vars="minimal", coords="minimal", compat="override", join="override")
+        return together.isel(pixel=np.argsort(np.concatenate(order)))
 
-def _pieces(pixels: xr.Dataset, columns: int, most: int) -> Iterator[slice]:
-    """Slices of the pixels of a block whose features, `columns` a pixel-day, take at most `most` bytes."""
-    step = max(1, most // (4 * max(1, columns) * pixels.sizes["time"]))
-    for start in range(0, pixels.sizes["pixel"], step):
-        yield slice(start, start + step)
+    def pieces(self, pixels: xr.Dataset, columns: int) -> Iterator[slice]:
+        """Slices of pixels whose features, `columns` a pixel-day, take no more than a block may."""
+        step = max(1, self.block_bytes // (4 * max(1, columns) * pixels.sizes["time"]))
+        for start in range(0, pixels.sizes["pixel"], step):
+            yield slice(start, start + step)

@@ -4,16 +4,12 @@ The first call fits the model on all there is and keeps it beside the record, to
 learned. A later call computes the features of the new days (memory from the days before them, descriptors from the days
 of training, as the model knows them), fills them and writes them behind the others. Days that were written stay as they
 are, byte for byte but for the chunk that the new days complete. Training again is a decision: remove the record.
-
-The filler keeps no model: what it learns are the errors of its own forward models around the gaps of one cube. It is
-fitted again on the last `WINDOW_DAYS` and gives the new days only, so the cost does not grow with the record.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,22 +19,15 @@ import numpy as np
 import xarray as xr
 
 from tssmnet.cube import consolidate, from_pixels, space_dims, to_pixels, write_dataset
-from tssmnet.disk import placing
+from tssmnet.disk import placing, write_atomically
 from tssmnet.errors import TssmnetError
-from tssmnet.features.build import build_features
-from tssmnet.models import MODELS, load_model
-from tssmnet.reconstruction.fitted import Fitted, Recipe, choose, cube_for, fill, fit, needs_plain
-from tssmnet.reconstruction.memory import reconstruct
+from tssmnet.reconstruction.fitted import Recipe, choose, cube_for, learn, load
 from tssmnet.reconstruction.output import describe
 
 DAYS_PER_CHUNK = 32
 
 
-PLAN = "plan.json"
-
-
-WINDOW_DAYS = 731
-"""Days before the new ones that the filler learns from as well."""
+PLAN, MODEL = "plan.json", "model"
 
 
 @dataclass(frozen=True)
@@ -102,8 +91,7 @@ def extend(
     keep = out.with_name(out.name + ".model")
     plan = _plan(cube, recipe, keep)
     if plan is None:
-        begun = keep.exists() or keep.with_name(keep.name + ".part").exists()  # and killed before its end
-        if out.exists() and not begun:
+        if out.exists() and not keep.exists():  # where it does, a first call was killed before its end
             raise TssmnetError(
                 f"{out} is no record that `extend` began, so it has no {keep.name} to go on with; name another output, "
                 "which is then filled whole and grows from there, or remove it"
@@ -114,13 +102,9 @@ def extend(
         return Extension(kept, 0, False, out)
     if kept > cube.sizes["time"]:
         raise TssmnetError(f"{out} holds {kept} days, the cube only {cube.sizes['time']}; give the longer cube")
-    whole = MODELS[model].kind == "filler"
-    if whole:
-        filled = _fill_window(cube, kept, recipe, progress)
-    else:
-        filled = _fill_from(cube, kept, plan["learned"], keep, recipe, progress)
+    filled = _fill_from(cube, kept, plan["learned"], keep, recipe, progress)
     _append(filled, out, kept)
-    return Extension(kept, filled.sizes["time"], whole, out)
+    return Extension(kept, filled.sizes["time"], False, out)
 
 
 def _held(out: Path) -> int:
@@ -162,33 +146,15 @@ def _agreed(cube: xr.Dataset, recipe: Recipe) -> dict[str, Any]:
 
 def _begin(cube: xr.Dataset, out: Path, keep: Path, recipe: Recipe, progress: bool) -> Extension:
     """Fit on all there is, keep the model, fill everything."""
-    days = cube.sizes["time"]
-    if MODELS[recipe.model].kind == "filler":
-        filled = reconstruct(
-            cube, recipe.model, seed=recipe.seed, device=recipe.device, progress=progress, **recipe.params
-        )
-        keep.mkdir(parents=True, exist_ok=True)
-        write_dataset(_chunked(filled), out)
-        with placing(keep / PLAN) as part:
-            part.write_text(json.dumps(_agreed(cube, recipe) | {"learned": days}, indent=1), encoding="utf-8")
-        return Extension(0, days, True, out)
-    pixels = to_pixels(cube).load()
-    made = _features(pixels, recipe, days)
-    observed = np.isfinite(pixels["ssm"].values)
-    training = made.where(observed), pixels["ssm"].values[observed].astype(np.float32)
-    fitted = fit(training, recipe, plain=needs_plain(pixels, made), progress=progress)
-    part = keep.with_name(keep.name + ".part")
-    for folder in (part, keep):
-        shutil.rmtree(folder, ignore_errors=True)
-    part.mkdir(parents=True)
-    fitted.own.save(part / "own")
-    if fitted.plain is not None:
-        fitted.plain.save(part / "plain")
-    filled = from_pixels(fill(pixels, made, fitted, progress=progress), cube)
+    days, pixels = cube.sizes["time"], to_pixels(cube).load()
+    fitted = learn(pixels, recipe, complete=True, progress=progress)
+    filled = from_pixels(fitted.fill(pixels, progress=progress), cube)
     filled = describe(filled, cube, recipe, f"the days up to {str(cube.time.values[-1])[:10]}")
+    keep.mkdir(parents=True, exist_ok=True)  # before the record, which is known by it for one begun here
     write_dataset(_chunked(filled), out)
-    (part / PLAN).write_text(json.dumps(_agreed(cube, recipe) | {"learned": days}, indent=1), encoding="utf-8")
-    os.replace(part, keep)
+    with placing(keep / MODEL) as part:
+        fitted.save(part)
+    write_atomically(keep / PLAN, json.dumps(_agreed(cube, recipe) | {"learned": days}, indent=1))
     return Extension(0, days, True, out)
 
 
@@ -196,62 +162,15 @@ def _chunked(filled: xr.Dataset) -> xr.Dataset:
     return filled.chunk({"time": DAYS_PER_CHUNK} | dict.fromkeys(space_dims(filled), -1))
 
 
-def _features(pixels: xr.Dataset, recipe: Recipe, learned: int) -> Any:
-    """Features of all days; descriptors from the first `learned` ones."""
-    if MODELS[recipe.model].kind == "baseline":
-        from tssmnet.reconstruction.fitted import features_of
-
-        return features_of(pixels, recipe)
-    observed = np.isfinite(pixels["ssm"].values)
-    observed[learned:] = False
-    return build_features(pixels, observed, **recipe.features)
-
-
-def _fill_window(cube: xr.Dataset, start: int, recipe: Recipe, progress: bool) -> xr.Dataset:
-    """The days from number `start` on, filled by a filler fitted on them and the window before them."""
-    first = max(0, start - WINDOW_DAYS)
-    window = cube.isel(time=slice(first, None))
-    filled = reconstruct(
-        window, recipe.model, seed=recipe.seed, device=recipe.device, progress=progress, **recipe.params
-    )
-    return filled.isel(time=slice(start - first, None))
-
-
 def _fill_from(cube: xr.Dataset, start: int, learned: int, keep: Path, recipe: Recipe, progress: bool) -> xr.Dataset:
     """The days from number `start` on, filled by the model that is kept."""
-    pixels = to_pixels(cube).load()
-    made = _features(pixels, recipe, learned)
-    if MODELS[recipe.model].kind == "baseline":  # its model is the record itself
-        observed = np.isfinite(pixels["ssm"].values)
-        training = made.where(observed), pixels["ssm"].values[observed].astype(np.float32)
-        fitted = fit(training, recipe, plain=False, progress=progress)
-        filled = fill(pixels, made, fitted, progress=progress).isel(time=slice(start, None))
-    else:
-        plain = load_model(keep / "plain") if (keep / "plain").exists() else None
-        filled = _fill_days(pixels, made, Fitted(load_model(keep / "own"), plain), start, learned, progress)
+    fitted = load(keep / MODEL, recipe)
+    first = 0 if fitted.WINDOW_DAYS is None else max(0, start - fitted.WINDOW_DAYS)
+    pixels = to_pixels(cube.isel(time=slice(first, None))).load()
+    known = np.isfinite(pixels["ssm"].values)
+    known[max(0, learned - first) :] = False
+    filled = fitted.fill(pixels, known=known, days=slice(start - first, None), progress=progress)
     return from_pixels(filled, cube.isel(time=slice(start, None)))
-
-
-def _fill_days(pixels: xr.Dataset, made: Any, fitted: Fitted, start: int, learned: int, progress: bool) -> xr.Dataset:
-    """Only the new days are predicted; which pixels have descriptors was settled in training."""
-    from tssmnet.features.samples import Features
-
-    days = slice(start, None)
-    new = Features(made.dynamic[days], made.static, made.dynamic_names, made.static_names, made.groups)
-    if fitted.plain is None:
-        return fill(pixels.isel(time=days), new, Fitted(fitted.own), progress=progress)
-    seen = np.isfinite(pixels["ssm"].values[:learned]).any(0)
-    parts = []
-    for which, model in ((seen, fitted.own), (~seen, fitted.plain)):
-        chosen = np.flatnonzero(which)
-        some = Features(new.dynamic[:, chosen], new.static[chosen], new.dynamic_names, new.static_names, new.groups)
-        if model is fitted.plain:
-            from tssmnet.reconstruction.fitted import without_descriptors
-
-            some = without_descriptors(some)
-        parts.append((chosen, fill(pixels.isel(time=days, pixel=chosen), some, Fitted(model), progress=progress)))
-    order = np.argsort(np.concatenate([chosen for chosen, _ in parts]))
-    return xr.concat([part for _, part in parts], "pixel").isel(pixel=order)
 
 
 def _append(filled: xr.Dataset, out: Path, kept: int) -> None:

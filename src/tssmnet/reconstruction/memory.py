@@ -12,9 +12,8 @@ from typing import Any
 import xarray as xr
 
 from tssmnet.cube import from_pixels, to_pixels
-from tssmnet.models import MODELS
 from tssmnet.progress import quiet
-from tssmnet.reconstruction.fitted import _whole, all_samples, choose, cube_for, features_of, fill, fit, needs_plain
+from tssmnet.reconstruction.fitted import choose, cube_for, learn
 from tssmnet.reconstruction.output import describe
 
 
@@ -35,7 +34,7 @@ def reconstruct(
     cube
         Anything that `tssmnet.check_cube` passes; a model that looks at no predictor sees ``ssm`` alone.
     model
-        A name of `tssmnet.models.MODELS`; by default the project's own filler.
+        A name of `RECONSTRUCTORS`; by default the project's own filler.
     features
         A name of `FEATURE_SETS`, or options of `build_features`; by default what suits the model (`DEFAULT_FEATURES`).
     seed
@@ -75,11 +74,6 @@ def reconstruct(
     cube = cube_for(cube, recipe)
     digest = content_hash(cube)
     progress = not quiet() if progress is None else progress
-    if MODELS[model].kind == "filler":
-        filled = _whole(cube, recipe, progress)
-    else:
-        pixels = to_pixels(cube).load()
-        made = features_of(pixels, recipe)
-        fitted = fit(all_samples(pixels, made), recipe, plain=needs_plain(pixels, made), progress=progress)
-        filled = from_pixels(fill(pixels, made, fitted, progress=progress), cube)
+    pixels = to_pixels(cube).load()
+    filled = from_pixels(learn(pixels, recipe, progress=progress).fill(pixels, progress=progress), cube)
     return describe(filled, cube, recipe, digest)

@@ -11,8 +11,7 @@ import numpy as np
 import xarray as xr
 
 from tssmnet.cube import NOTES, SOURCE_FLAGS, notes_of, roles
-from tssmnet.models import MODELS
-from tssmnet.reconstruction.fitted import Recipe
+from tssmnet.reconstruction.fitted import RECONSTRUCTORS, Recipe
 
 VARIABLE_ATTRS: dict[str, dict[str, Any]] = {
     "ssm": {
@@ -62,7 +61,7 @@ def describe(filled: xr.Dataset, cube: xr.Dataset, recipe: Recipe, input_sha256:
         "Conventions": "CF-1.11",
         "title": f"Gap-free surface soil moisture: {cube.attrs.get('title', 'a cube without title')}",
         "history": "\n".join(filter(None, [history, cube.attrs.get("history")])),
-        "source": f"observations as given; gaps filled by {MODELS[model].title}",
+        "source": f"observations as given; gaps filled by {RECONSTRUCTORS[model].title}",
         "references": cube.attrs.get("references", cube.attrs.get("citation", "")) or "none given with the input",
         "license": cube.attrs.get("license", cube.attrs.get("licence", "as the input; none given with it")),
         "tssmnet_version": __version__,

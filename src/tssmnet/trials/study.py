@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib import import_module, metadata
+from importlib import metadata
 from itertools import groupby, islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -38,8 +38,8 @@ from tssmnet.features.build import FEATURE_SETS, build_features
 from tssmnet.features.samples import Features
 from tssmnet.filler.evidence import distance_to_observation
 from tssmnet.gaps import GAP_KINDS, simulate_gaps
-from tssmnet.models import MODELS, parameters_of
 from tssmnet.provenance import ROOT, content_hash, library_hashes, stamp
+from tssmnet.reconstruction.fitted import RECONSTRUCTORS, choose, kind_of, learn
 from tssmnet.trials.trial import fit_around, scores_on
 
 STUDY_PARTS = {
@@ -158,9 +158,9 @@ def filler_plan() -> list[Run]:
         for seed in PIXEL_SEEDS if gap == "pixels" else SEEDS:
             mask = 0 if gap == "ahead" else seed
             for model, features in BESIDE:
-                if MODELS[model].seeded or seed == mask:
+                if RECONSTRUCTORS[model].seeded or seed == mask:
                     own = _without_descriptors(features) if gap == "pixels" else features
-                    runs.append(Run(model, own, gap, mask, seed if MODELS[model].seeded else 0))
+                    runs.append(Run(model, own, gap, mask, seed if RECONSTRUCTORS[model].seeded else 0))
     return _in_order(runs)
 
 
@@ -183,7 +183,7 @@ def _without_descriptors(features: str) -> str:
 
 def _seeds(model: str, gap: str) -> list[tuple[int, int]]:
     """(mask seed, model seed) of a model's runs: networks train three times, cheap models meet three masks."""
-    spec = MODELS[model]
+    spec = RECONSTRUCTORS[model]
     masks = SEEDS if gap != "ahead" else (0,)
     if spec.kind == "network":
         return [(s if gap == "pixels" else 0, s) for s in SEEDS]
@@ -233,7 +233,7 @@ class Bench:
         about = {
             "protocol": PROTOCOL,
             "run": asdict(run),
-            "settings": parameters_of(run.model) | dict(run.params),
+            "settings": kind_of(run.model).parameters(run.model) | dict(run.params),
             "cube": self.sum,
             "split": self.split,
             "code": library_hashes(modules_of(run.model)),
@@ -256,7 +256,7 @@ def spare(hidden: NDArray[np.bool_], days: int, seed: int) -> NDArray[np.bool_]:
 
 def modules_of(model: str) -> list[str]:
     """The library modules that a run of a model depends on."""
-    return [f"tssmnet.{m}" for m in ("features", "gaps", "metrics")] + [MODELS[model].where.partition(":")[0]]
+    return [f"tssmnet.{m}" for m in ("features", "gaps", "metrics")] + [RECONSTRUCTORS[model].where.partition(":")[0]]
 
 
 @dataclass(frozen=True)
@@ -273,7 +273,7 @@ def do_run(bench: Bench, run: Run) -> dict[str, Any]:
     """Fit, predict the hidden observations and score them; the result fits into JSON."""
     hidden = bench.hidden(run)
     started, cpu = time.perf_counter(), time.process_time()
-    predict = _predict_whole if MODELS[run.model].kind == "filler" else _predict_samples
+    predict = _predict_whole if run.features == OWN else _predict_samples
     estimate = predict(bench, run, hidden)
     spent = {"seconds": round(time.perf_counter() - started, 2), "cpu_seconds": round(time.process_time() - cpu, 2)}
     told = {
@@ -290,13 +290,11 @@ def _predict_samples(bench: Bench, run: Run, hidden: NDArray[np.bool_]) -> Estim
 
 
 def _predict_whole(bench: Bench, run: Run, hidden: NDArray[np.bool_]) -> Estimate:
-    module, _, function = MODELS[run.model].where.partition(":")
     masked = bench.pixels["ssm"].where(~xr.DataArray(hidden, dims=("time", "pixel")))
-    cube = bench.pixels.assign(ssm=masked.assign_attrs(bench.pixels["ssm"].attrs))
-    fill = getattr(import_module(module), function)
-    filled = fill(cube, seed=run.model_seed, device=bench.device, progress=False, **dict(run.params))
-    names = ("ssm_model", "ssm_std", "ssm_lower", "ssm_upper")
-    return Estimate(*(filled[n].transpose("time", "pixel").values for n in names))
+    pixels = bench.pixels.assign(ssm=masked.assign_attrs(bench.pixels["ssm"].attrs))
+    recipe = choose(run.model, None, dict(run.params), run.model_seed, bench.device)
+    filled = learn(pixels, recipe).fill(pixels)
+    return Estimate(*(filled[n].values for n in ("ssm_model", "ssm_std", "ssm_lower", "ssm_upper")))
 
 
 def strata_of(bench: Bench, estimate: Estimate, hidden: NDArray[np.bool_]) -> dict[str, dict[str, list[float]]]:
@@ -499,7 +497,10 @@ def result_of(
     minutes = sum(r["cpu_seconds"] or 0 for r in results) / 60
     made = stamp(
         "Models, feature sets and kinds of gaps on real SMAP over 412 pixels, scored on hidden observations.",
-        sorted({m for r in results if r["model"] in MODELS for m in modules_of(r["model"])} | {"tssmnet.data.conus"}),
+        sorted(
+            {m for r in results if r["model"] in RECONSTRUCTORS for m in modules_of(r["model"])}
+            | {"tssmnet.data.conus"}
+        ),
         data=("smap-conus",),
         command="tssmnet evaluate",
         asked_device=device,
@@ -539,13 +540,13 @@ def write_result(result: Mapping[str, Any], path: Path) -> None:
 def chosen_runs(options: argparse.Namespace) -> dict[str, list[Run]]:
     """The runs that the options of the command ask for, by part; a quick taste is a part of its own."""
     for name in options.models or ():
-        require_known(name, MODELS, "model")
+        require_known(name, RECONSTRUCTORS, "model")
     for name in options.gaps or ():
         require_known(name, GAPS, "kind of gaps")
     parts = [require_known(options.part, STUDY_PARTS, "part of the evaluation")] if options.part else list(STUDY_PARTS)
     plans = {"quick": quick_plan()} if options.quick else {part: plan_of(part) for part in parts}
     return {
-        part: [r for r in runs if r.model in (options.models or MODELS) and r.gap in (options.gaps or GAPS)]
+        part: [r for r in runs if r.model in (options.models or RECONSTRUCTORS) and r.gap in (options.gaps or GAPS)]
         for part, runs in plans.items()
     }
 
