@@ -77,6 +77,17 @@ def test_the_filler_that_is_kept_fills_new_days_from_a_window_and_is_not_fitted_
     assert (record.ssm_upper > record.ssm_lower).all()
 
 
+@pytest.mark.parametrize("step", ["write_dataset", "write_atomically"])
+def test_a_first_call_that_was_killed_is_begun_again(cube, tmp_path, monkeypatch, step):
+    out = tmp_path / "filled.zarr"
+    with monkeypatch.context() as killed:
+        killed.setattr(f"tssmnet.reconstruction.extend.{step}", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            extend(cube, out, "xgboost", rounds=8)
+    assert extend(cube, out, "xgboost", rounds=8).added == 100
+    assert extend(cube, out, "xgboost", rounds=8).kept == 100
+
+
 def test_what_extend_did_not_begin_is_not_begun_anew(cube, tmp_path):
     out = tmp_path / "filled.zarr"
     write_dataset(reconstruct(cube, "linear"), out)

@@ -130,12 +130,17 @@ def load_model(folder: str | Path, *, device: str = "auto") -> Any:
     Raises
     ------
     TssmnetError
-        If the folder holds no saved model.
+        If the folder holds no saved model, or one whose files are damaged.
     """
     path = Path(folder) / MODEL_FILE
     if not path.is_file():
         raise TssmnetError(f"{folder} holds no saved model: {MODEL_FILE} is missing; save one with model.save(folder)")
-    about = read_json(path)
-    model = make_model(about["name"], seed=about["seed"], device=device, **about["params"])
-    model.read_state(Path(folder), about["state"])
+    try:
+        about = read_json(path)
+        model = make_model(about["name"], seed=about["seed"], device=device, **about["params"])
+        model.read_state(Path(folder), about["state"])
+    except TssmnetError:
+        raise
+    except Exception as error:  # each library has its own words for bytes that it cannot read
+        raise TssmnetError(f"the model in {folder} cannot be read ({error}); fit and save it again") from error
     return model

@@ -19,7 +19,7 @@ import numpy as np
 import xarray as xr
 
 from tssmnet.cube import consolidate, from_pixels, space_dims, to_pixels, write_dataset
-from tssmnet.disk import placing, write_atomically
+from tssmnet.disk import remove, write_atomically
 from tssmnet.errors import TssmnetError
 from tssmnet.reconstruction.fitted import Recipe, choose, cube_for, learn, load
 from tssmnet.reconstruction.output import describe
@@ -152,8 +152,8 @@ def _begin(cube: xr.Dataset, out: Path, keep: Path, recipe: Recipe, progress: bo
     filled = describe(filled, cube, recipe, f"the days up to {str(cube.time.values[-1])[:10]}")
     keep.mkdir(parents=True, exist_ok=True)  # before the record, which is known by it for one begun here
     write_dataset(_chunked(filled), out)
-    with placing(keep / MODEL) as part:
-        fitted.save(part)
+    remove(keep / MODEL)  # of a first call that was killed
+    fitted.save(keep / MODEL)
     write_atomically(keep / PLAN, json.dumps(_agreed(cube, recipe) | {"learned": days}, indent=1))
     return Extension(0, days, True, out)
 
