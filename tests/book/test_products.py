@@ -9,7 +9,6 @@ import xarray as xr
 from tssmnet.book import products
 from tssmnet.book.paper import paper_table
 from tssmnet.errors import TssmnetError, UnknownNameError
-from tssmnet.features.samples import as_samples
 from tssmnet.models import make_model
 from tssmnet.testing import mock_cube
 
@@ -47,13 +46,6 @@ def test_a_models_product_is_the_model_on_every_day_of_every_pixel(name, cube):
     assert not np.array_equal(filled.values[seen], cube["ssm"].values[seen])
 
 
-def test_a_product_is_what_the_model_says_without_blocks(cube, monkeypatch):
-    whole = products.filled_product(cube, "rf", params=PARAMS).values
-    monkeypatch.setattr(products, "CHUNK_ROWS", 7)
-    blocks = products.model_everywhere(cube, "rf", products.FEATURES, PARAMS["rf"])["ssm"].values
-    np.testing.assert_array_equal(blocks, whole)
-
-
 def test_a_pixel_never_seen_gets_the_model_without_descriptors(cube):
     from tssmnet.features.build import build_features
 
@@ -66,7 +58,7 @@ def test_a_pixel_never_seen_gets_the_model_without_descriptors(cube):
 
 def test_a_product_is_computed_once_for_the_same_settings(cube, monkeypatch):
     first = products.filled_product(cube, "xgboost", params=PARAMS, samples=100)
-    monkeypatch.setattr("tssmnet.book.products.make_model", None)
+    monkeypatch.setattr("tssmnet.reconstruction.fitted.make_model", None)
     again = products.filled_product(cube.isel(pixel=slice(None)), "xgboost", params=PARAMS, samples=100)
     xr.testing.assert_identical(first.load(), again.load())
     for other in ({"samples": 90}, {"samples": 100, "seed": 1}):
@@ -87,15 +79,6 @@ def test_a_day_without_any_predictor_stays_empty(cube):
         cube[name][5, 0] = np.nan
     filled = products.filled_product(cube, "rf", params=PARAMS)
     assert np.argwhere(np.isnan(filled.values)).tolist() == [[5, 0]]
-
-
-def test_rows_are_drawn_by_the_seed_and_stay_in_order():
-    rows = as_samples(np.arange(200.0).reshape(100, 2))
-    first, again, other = (products.drawn(rows, 30, seed).pixel for seed in (0, 0, 1))
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
-    assert (np.diff(first) > 0).all()
-    assert products.drawn(rows, 0, 0) is rows
 
 
 def test_wrong_names_are_refused(cube):

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from tssmnet.cube import SOURCE_FLAGS, CubeError, check_cube, open_dataset, predictable, write_dataset
-from tssmnet.errors import UnknownNameError
+from tssmnet.errors import TssmnetError, UnknownNameError
 from tssmnet.gaps import simulate_gaps
 from tssmnet.metrics.scores import rmse
 from tssmnet.models import MODELS
@@ -50,6 +50,17 @@ def test_no_gap_is_left_and_the_source_says_which_is_which(cube, filled):
     assert np.array_equal(filled["source"].values == SOURCE_FLAGS["filled"], ~observed)
     gaps = ~observed
     assert np.array_equal(filled["ssm"].values[gaps], filled["ssm_model"].values[gaps])
+
+
+def test_a_model_learns_from_no_more_rows_than_asked_for(cube, filled):
+    first, again, other = (reconstruct(cube, **TREES, rows=50, seed=s)["ssm_model"] for s in (0, 0, 1))
+    assert first.equals(again)
+    assert not first.equals(other)
+    assert reconstruct(cube, **TREES, rows=10**6)["ssm_model"].equals(filled["ssm_model"])
+    with pytest.raises(TssmnetError, match="rows is a number of observations"):
+        reconstruct(cube, **TREES, rows=0.8)
+    with pytest.raises(TssmnetError, match="chooses its own features and rows"):
+        reconstruct(cube, rows=50)
 
 
 def test_the_filled_values_are_near_the_truth(cube, filled):

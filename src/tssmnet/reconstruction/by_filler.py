@@ -62,8 +62,8 @@ class FillerModel:
     @classmethod
     def check(cls, recipe: Recipe, features: str | Mapping[str, Any] | None) -> Recipe:
         """The recipe as it is: the filler chooses its own features; an unknown parameter is an error."""
-        if features is not None:
-            raise TssmnetError(f"model {recipe.model!r} chooses its own features; leave `features` out")
+        if features is not None or recipe.rows:
+            raise TssmnetError(f"model {recipe.model!r} chooses its own features and rows; leave both out")
         settings(dict(recipe.params))
         return recipe
 

@@ -6,7 +6,7 @@ import inspect
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -76,7 +76,7 @@ class SampleModel:
     def check(cls, recipe: Recipe, features: str | Mapping[str, Any] | None) -> Recipe:
         """The recipe with its features chosen; an unknown feature set or parameter is an error."""
         chosen = _feature_options(DEFAULT_FEATURES[MODELS[recipe.model].kind] if features is None else features)
-        checked = Recipe(recipe.model, chosen, recipe.params, recipe.seed, recipe.device)
+        checked = replace(recipe, features=chosen)
         checked.make()
         return checked
 
@@ -89,7 +89,8 @@ class SampleModel:
     def learn(cls, pixels: xr.Dataset, recipe: Recipe, *, complete: bool = False, progress: bool = False) -> Self:
         """Fit on every observation; also without descriptors where a pixel without any is to be filled."""
         features = build_features(pixels, np.isfinite(pixels["ssm"].values), **recipe.features)
-        models = _fit_both(*all_samples(pixels, features), recipe, needs_plain(pixels, features), progress)
+        X, y = drawn(*all_samples(pixels, features), recipe)
+        models = _fit_both(X, y, recipe, needs_plain(pixels, features), progress)
         return cls(recipe, *models, seen=(pixels, features))
 
     def fill(
@@ -196,7 +197,7 @@ class RecordModel(SampleModel):
         features = no_features(*observed.shape)
         if not observed.any():
             return assemble(pixels.isel(time=days), np.full(observed[days].shape, np.nan, np.float32))
-        own = self.recipe.make().fit(*all_samples(pixels, features), progress=progress)
+        own = self.recipe.make().fit(*drawn(*all_samples(pixels, features), self.recipe), progress=progress)
         return assemble(pixels, predict(own, features, predictable(pixels), progress)).isel(time=days)
 
     def save(self, folder: Path) -> None:
@@ -270,6 +271,15 @@ def needs_plain(pixels: xr.Dataset, features: Features) -> bool:
     unseen = ~np.isfinite(pixels["ssm"].values).any(0)
     described = "descriptor" in features.groups.values()
     return bool(described and unseen.any() and predictable(pixels.isel(pixel=unseen)).any())
+
+
+def drawn(X: Samples, y: Float, recipe: Recipe) -> tuple[Samples, Float]:
+    """At most as many samples as the recipe says, drawn without replacement and in their order."""
+    if recipe.rows <= 0 or recipe.rows >= len(X):
+        return X, y
+    rng = np.random.default_rng(np.random.SeedSequence([recipe.seed, recipe.rows]))
+    chosen = np.sort(rng.choice(len(X), recipe.rows, replace=False))
+    return X.take(chosen), y[chosen]
 
 
 def _fit_both(

@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tssmnet.cube import CubeError, as_cube
-from tssmnet.errors import require_known
+from tssmnet.errors import TssmnetError, require_known
 from tssmnet.models import MODELS, ModelSpec, make_model
 from tssmnet.reconstruction.blocks import Blocks
 
@@ -32,13 +32,14 @@ RECONSTRUCTORS: Mapping[str, ModelSpec] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Recipe:
-    """How gaps are to be filled: model and its parameters, options of the features, seed, device."""
+    """How gaps are to be filled: model and its parameters, options of the features, seed, device, most observations."""
 
     model: str
     features: Mapping[str, Any]
     params: Mapping[str, Any]
     seed: int = 0
     device: str = "auto"
+    rows: int = 0  # observations to learn from at most, drawn at random; 0 takes all
 
     def make(self) -> Any:
         """The model of samples, not yet fitted; an unknown parameter is an error."""
@@ -47,7 +48,8 @@ class Recipe:
     @property
     def settings(self) -> dict[str, Any]:
         """What the output says of itself, beside model and seed."""
-        return {"features": dict(self.features), **self.params}
+        rows = {"rows": self.rows} if self.rows else {}
+        return {"features": dict(self.features), **rows, **self.params}
 
 
 class Fitted(Protocol):
@@ -145,10 +147,17 @@ def kind_of(model: str) -> type[Fitted]:
 
 
 def choose(
-    model: str, features: str | Mapping[str, Any] | None, params: Mapping[str, Any], seed: int, device: str
+    model: str,
+    features: str | Mapping[str, Any] | None,
+    params: Mapping[str, Any],
+    seed: int,
+    device: str,
+    rows: int = 0,
 ) -> Recipe:
     """A recipe from what the user gave; unknown names are refused before any work is done."""
-    return kind_of(model).check(Recipe(model, {}, params, seed, device), features)
+    if rows != int(rows) or rows < 0:
+        raise TssmnetError(f"rows is a number of observations, 0 for all of them; got {rows}")
+    return kind_of(model).check(Recipe(model, {}, params, seed, device, rows), features)
 
 
 def cube_for(dataset: xr.Dataset, recipe: Recipe, name: str = "this cube") -> xr.Dataset:

@@ -24,6 +24,7 @@ def reconstruct(
     features: str | Mapping[str, Any] | None = None,
     seed: int = 0,
     device: str = "auto",
+    rows: int = 0,
     progress: bool | None = None,
     **params: Any,
 ) -> xr.Dataset:
@@ -41,6 +42,8 @@ def reconstruct(
         Everything random comes from it.
     device
         ``auto``, ``cpu`` or ``cuda``.
+    rows
+        Observations to learn from at most, drawn at random; 0 takes all. Not for the filler, which draws its own.
     progress
         Whether to draw bars; by default only at a terminal.
     **params
@@ -70,7 +73,7 @@ def reconstruct(
     """
     from tssmnet.provenance import content_hash
 
-    recipe = choose(model, features, params, seed, device)
+    recipe = choose(model, features, params, seed, device, rows)
     cube = cube_for(cube, recipe)
     digest = content_hash(cube)
     progress = not quiet() if progress is None else progress
