@@ -64,4 +64,4 @@ def source_table(filled: xr.Dataset) -> pd.DataFrame:
     attrs = filled.source.attrs
     names = attrs["flag_meanings"].split()
     count = pd.Series({n: int((filled.source == v).sum()) for n, v in zip(names, attrs["flag_values"], strict=True)})
-    return pd.DataFrame({"cell-days": count, "share (%)": 100 * count / count.sum()}).rename_axis("source")
+    return pd.DataFrame({"pixel-days": count, "share (%)": 100 * count / count.sum()}).rename_axis("source")
