@@ -13,6 +13,7 @@ from tssmnet.errors import TssmnetError, UnknownNameError
 from tssmnet.gaps import simulate_gaps
 from tssmnet.metrics.scores import rmse
 from tssmnet.models import MODELS
+from tssmnet.reconstruction.fitted import choose
 from tssmnet.reconstruction.memory import reconstruct
 from tssmnet.testing import mock_cube
 
@@ -59,8 +60,7 @@ def test_a_model_learns_from_no_more_rows_than_asked_for(cube, filled):
     assert reconstruct(cube, **TREES, rows=10**6)["ssm_model"].equals(filled["ssm_model"])
     with pytest.raises(TssmnetError, match="rows is a number of observations"):
         reconstruct(cube, **TREES, rows=0.8)
-    with pytest.raises(TssmnetError, match="chooses its own features and rows"):
-        reconstruct(cube, rows=50)
+    assert choose("filler", None, {}, 0, "cpu", rows=50).params["rows"] == 50  # a setting of its own
 
 
 def test_the_filled_values_are_near_the_truth(cube, filled):

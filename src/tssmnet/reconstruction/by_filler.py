@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -61,11 +61,13 @@ class FillerModel:
 
     @classmethod
     def check(cls, recipe: Recipe, features: str | Mapping[str, Any] | None) -> Recipe:
-        """The recipe as it is: the filler chooses its own features; an unknown parameter is an error."""
-        if features is not None or recipe.rows:
-            raise TssmnetError(f"model {recipe.model!r} chooses its own features and rows; leave both out")
-        settings(dict(recipe.params))
-        return recipe
+        """The filler chooses its own features; `rows` is a setting of its own; an unknown parameter is an error."""
+        if features is not None:
+            raise TssmnetError(f"model {recipe.model!r} chooses its own features; leave `features` out")
+        rows = {"rows": recipe.rows} if recipe.rows else {}
+        checked = replace(recipe, params={**recipe.params, **rows}, rows=0)
+        settings(dict(checked.params))
+        return checked
 
     @classmethod
     def parameters(cls, model: str) -> dict[str, Any]:
