@@ -188,8 +188,10 @@ def measured(
         write_cube(path, pixels, days, step=min(4096, max(256, pixels // 8)))
         size = sum(p.stat().st_size for p in path.rglob("*") if p.is_file()) / 1e9
         command = [sys.executable, __file__, "--fill", str(path), str(out), str(workers), model, json.dumps(options)]
-        told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-    return {**told, "input_gb": size}
+        measured = json.loads(
+            subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+        )
+    return {**measured, "input_gb": size}
 
 
 # -- the peer --------------------------------------------------------------------------------------------------------
@@ -324,7 +326,7 @@ def floors(quick: bool) -> dict[str, float]:
     quickly = predictor(model)
     build = _median(lambda: build_features(cube, observed, memory=True, descriptors="full"), repeats)
     predict = _median(lambda: quickly(everything), repeats)
-    plain = _median(lambda: model.predict(everything), repeats)
+    unfolded = _median(lambda: model.predict(everything), repeats)
     source = np.ones(32 * 2**20)
     target = np.empty_like(source)
     bandwidth = 2 * source.nbytes / _median(lambda: np.copyto(target, source), repeats)
@@ -340,7 +342,7 @@ def floors(quick: bool) -> dict[str, float]:
         "features": len(features.names),
         "us_features_per_row": 1e6 * build / rows,
         "us_predict_per_row": 1e6 * predict / rows,
-        "us_plain_predict_per_row": 1e6 * plain / rows,
+        "us_plain_predict_per_row": 1e6 * unfolded / rows,
         "us_floor_bytes": 1e6 * touched / bandwidth,
         "us_floor_operations": 1e6 * operations / peak,
         "share_of_arithmetic_peak": operations / peak / (predict / rows),
@@ -394,11 +396,11 @@ def report(result: dict[str, Any]) -> str:
         *(r for axis in result["scaling"].values() for r in axis),
         *result["filler"]["runs"],
     ]
-    beside = result["peer"]
+    peer = result["peer"]
     lines = [line.format(**r) for r in rows]
     lines.append(
-        f"one core: {beside['rows_per_s']:,.0f} rows/s, pandas and predict {beside['pandas_rows_per_s']:,.0f} rows/s: "
-        f"{beside['ratio']:.1f} times; largest difference {beside['largest_difference']:.1e} m3 m-3"
+        f"one core: {peer['rows_per_s']:,.0f} rows/s, pandas and predict {peer['pandas_rows_per_s']:,.0f} rows/s: "
+        f"{peer['ratio']:.1f} times; largest difference {peer['largest_difference']:.1e} m3 m-3"
     )
     hours = result["filler"]["projected_hours_to_fill_a_year_of_china"]
     lines.append(f"filler, a year of China, projected: {hours:.1f} h after the fit")

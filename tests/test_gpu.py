@@ -85,7 +85,7 @@ def test_prediction_copies_once_at_its_end(samples):
     model = make_model("tssmnet", device="cuda", epochs=1).fit(X, y)
     quick = predictor(model)
     device = torch.device("cuda")
-    gather = Gather(X, device, model.wanted(X))
+    gather = Gather(X, device, model.columns(X))
     with torch.inference_mode():
         quick.net(next(gather.chunks(1024)))
         torch.cuda.set_sync_debug_mode("error")

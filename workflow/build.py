@@ -21,21 +21,21 @@ from workflow import freshness, notebooks, offline, pages, stage
 HTML = pages.BUILD / "html"
 
 
-def fetch_data(wanted: Sequence[pages.Page]) -> dict[str, str]:
+def fetch_data(shown: Sequence[pages.Page]) -> dict[str, str]:
     """Get the data of the pages but those that the settings of the archive give up; by entry, what could not be had."""
     from tssmnet.data import registry
     from tssmnet.data.china.settings import load_settings
 
     trouble: dict[str, str] = {}
     given_up = load_settings(registry.data_dir()).without
-    for name in sorted({name for page in wanted for name in pages.data_for(page)} - set(given_up)):
+    for name in sorted({name for page in shown for name in pages.data_for(page)} - set(given_up)):
         try:
             registry.fetch(name, progress=sys.stderr.isatty())
         except TssmnetError as error:
             trouble[name] = str(error)
     return {
         page.entry: "\n\n".join(trouble[name] for name in pages.data_for(page) if name in trouble)
-        for page in wanted
+        for page in shown
         if set(pages.data_for(page)) & set(trouble)
     }
 

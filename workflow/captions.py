@@ -158,9 +158,9 @@ def _with_links(text: str, entry: str, numbers: Numbers, entries: set[str]) -> s
 
 def _page(name: str, entry: str, entries: set[str]) -> str:
     """The entry of a page as another page names it: in its own folder, else at the top, else in the one that has it."""
-    beside = (PurePosixPath(entry).parent / name).as_posix()
+    same_folder = (PurePosixPath(entry).parent / name).as_posix()
     last = PurePosixPath(name).name
-    for candidate in (beside, last, *sorted(other for other in entries if PurePosixPath(other).name == last)):
+    for candidate in (same_folder, last, *sorted(other for other in entries if PurePosixPath(other).name == last)):
         if candidate in entries:
             return candidate
     raise TssmnetError(f"{entry}: a link leads to {name}, which is no page of the book")

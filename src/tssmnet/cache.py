@@ -122,8 +122,8 @@ def describe(
     else:
         about["source"] = content_hash(inspect.getsource(function))
     for name, value in inputs.items():
-        plain = isinstance(value, (str, bool, int, float, type(None)))
-        about["inputs"][name] = value if plain else content_hash(value)
+        as_it_is = isinstance(value, (str, bool, int, float, type(None)))
+        about["inputs"][name] = value if as_it_is else content_hash(value)
     return about | {"data": {d: data_hashes().get(d) for d in data}, "library": library_hashes(modules)}
 
 

@@ -1,6 +1,7 @@
 """Simulated gaps: observations are hidden in four ways, so that a filler is scored on what it could not see.
 
-Random days alone flatter: the days around a hidden one are known. Blocks, whole pixels and the time ahead do not.
+Random days alone make a filler look better than it is, since the days around a hidden one are known. Blocks, whole
+pixels and the time ahead do not.
 """
 
 from __future__ import annotations

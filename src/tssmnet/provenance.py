@@ -299,7 +299,7 @@ def _parts(value: Any) -> Iterator[bytes]:
         for item in value:
             yield from _parts(item)
     elif value is None or isinstance(value, (str, bytes, bool, int, float, np.generic, np.datetime64)):
-        plain = value.item() if isinstance(value, np.generic) else value
-        yield f"{type(plain).__name__} {plain!r}".encode()
+        scalar = value.item() if isinstance(value, np.generic) else value
+        yield f"{type(scalar).__name__} {scalar!r}".encode()
     else:
         raise TssmnetError(f"the store cannot key a {type(value).__name__}; give numbers, text, arrays or datasets")

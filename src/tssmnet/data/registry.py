@@ -1,4 +1,4 @@
-"""The data registry: what is needed, where it is, and how it gets here whole.
+"""The data registry: what is needed, where it is, and how it is fetched and verified.
 
 `data_manifest.yml` names every data set. A file is looked for below the data folder (``TSSMNET_DATA_DIR``), then below
 each mirror (``TSSMNET_MIRRORS``, and ``../shared/data`` beside the checkout where that exists), then fetched. A file
@@ -246,8 +246,8 @@ def mirrors() -> list[Path]:
     """Folders that may hold the files already: those of ``TSSMNET_MIRRORS``, and ``../shared/data`` if it is there."""
     given = [Path(p).expanduser() for p in os.environ.get("TSSMNET_MIRRORS", "").split(os.pathsep) if p]
     root = checkout()
-    beside = [root.parent / "shared" / "data"] if root else []
-    return [p for p in [*given, *beside] if p.is_dir()]
+    shared = [root.parent / "shared" / "data"] if root else []
+    return [p for p in [*given, *shared] if p.is_dir()]
 
 
 @lru_cache(maxsize=4096)
@@ -345,8 +345,8 @@ def fetch(names: str | Iterable[str], progress: bool = True) -> list[FileReport]
     """
     chosen = select(names)
     by_hand = [s for s in chosen if not s.files and not _is_placed(s)]
-    wanted = [(s, f) for s in chosen for f in s.files]
-    return _ensure(wanted, progress, by_hand)
+    files = [(s, f) for s in chosen for f in s.files]
+    return _ensure(files, progress, by_hand)
 
 
 def _is_placed(dataset: DataSet) -> bool:
@@ -374,9 +374,9 @@ def verify(names: str | Iterable[str] | None = None) -> list[FileReport]:
 
 
 def _ensure(
-    wanted: Sequence[tuple[DataSet, DataFile]], progress: bool, by_hand: Sequence[DataSet] = ()
+    files: Sequence[tuple[DataSet, DataFile]], progress: bool, by_hand: Sequence[DataSet] = ()
 ) -> list[FileReport]:
-    reports = [locate(s, f) for s, f in wanted]
+    reports = [locate(s, f) for s, f in files]
     todo = [i for i, r in enumerate(reports) if r.state != "sound"]
     missing: list[tuple[DataFile, str]] = []
     if todo and os.environ.get("TSSMNET_OFFLINE", "") not in ("", "0"):

@@ -316,8 +316,8 @@ def temporal_descriptors(
     (31, [0.2, 0.2], [0.15, nan])
     """
     require_known(spacing, ("observed", "time"), "spacing")
-    wanted = NAMES if which is None else tuple(which)
-    for name in wanted:
+    names = NAMES if which is None else tuple(which)
+    for name in names:
         require_known(name, NAMES, "descriptor")
     if "time" not in ssm.dims:
         raise TssmnetError(f"temporal descriptors need a dimension 'time'; {ssm.name or 'the array'} has {ssm.dims}")
@@ -328,7 +328,7 @@ def temporal_descriptors(
         "segments": segments,
         "m": m,
         "r": r,
-        "entropy": "SampEn" in wanted,
+        "entropy": "SampEn" in names,
     }
     days = _day_numbers(ssm) if spacing == "time" else None
     arrays = [ssm] if weights is None else [ssm, weights.broadcast_like(ssm)]
@@ -353,16 +353,16 @@ def temporal_descriptors(
         keep_attrs=False,
     )
     base = str(ssm.attrs.get("units", "m3 m-3"))
-    return _as_dataset(stacked, wanted, base, options, spacing, normalised)
+    return _as_dataset(stacked, names, base, options, spacing, normalised)
 
 
 def _as_dataset(
-    stacked: xr.DataArray, wanted: Sequence[str], base: str, options: dict[str, Any], spacing: str, normalised: bool
+    stacked: xr.DataArray, names: Sequence[str], base: str, options: dict[str, Any], spacing: str, normalised: bool
 ) -> xr.Dataset:
     """Split the last axis into named variables with their attributes."""
     table = {d.abbr: (i, d) for i, d in enumerate(DESCRIPTORS)}
     maps = xr.Dataset()
-    for name in wanted:
+    for name in names:
         i, d = table[name]
         maps[name] = stacked.isel(descriptor=i)
         twin = f", divided by {d.twin}" if normalised and d.twin else ""

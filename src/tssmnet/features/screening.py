@@ -1,4 +1,4 @@
-"""Which of many collinear features to keep: first one of each correlation group, then those with a bearable VIF.
+"""Which of many collinear features to keep: one of each correlated group, then those of low variance inflation.
 
 The screening sees feature values of training pixels only, never the target.
 """

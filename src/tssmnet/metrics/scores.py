@@ -1,11 +1,11 @@
-"""How well an estimate agrees with a reference: one function for each metric, and its 95 % interval beside it.
+"""How well an estimate agrees with a reference: one function for each metric, with its 95 % interval.
 
 Every metric is ``f(reference, estimate) -> float``: pairs with a NaN on either side are left out, fewer than two pairs
 give NaN. `METRICS` is the one table of them; tests, pages and the columns of `score` follow its order.
 
-Days in a row resemble each other, so n of them tell less than n independent ones. The intervals of bias and of the
-correlations use an effective number of samples, after Bretherton et al. (1999), J. Climate 12, 1990-2009; those of the
-others resample blocks of days long enough to keep the likeness (Kuensch 1989, Ann. Statist. 17, 1217-1241).
+Consecutive days are correlated, so n of them carry less information than n independent ones. The intervals of bias and
+of the correlations use an effective number of samples, after Bretherton et al. (1999), J. Climate 12, 1990-2009; those
+of the others resample blocks of days long enough to keep that correlation (Kuensch 1989, Ann. Statist. 17, 1217-1241).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Baselines that look at nothing but a pixel's own observations: any model worth its features must beat them.
 
 They use the day and pixel index of each sample and the size of the record, no feature. A pixel without any
-observation gets what can still be said of it: the mean seasonal cycle of the others (climatology) or the mean of all
+observation gets an estimate from the others: the mean seasonal cycle of the others (climatology) or the mean of all
 observations (linear, DCT-PLS).
 """
 

@@ -61,7 +61,7 @@ class Folded:
         out = torch.empty(len(X), device=self.device)
         at = 0
         with torch.inference_mode():
-            for x in Gather(X, torch.device(self.device), self.model.wanted(X)).chunks(BATCH[self.device]):
+            for x in Gather(X, torch.device(self.device), self.model.columns(X)).chunks(BATCH[self.device]):
                 out[at : at + len(x)] = self.net(x)
                 at += len(x)
             result: Float = (out * self.scale + self.mean).cpu().numpy()

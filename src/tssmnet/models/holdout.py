@@ -1,4 +1,4 @@
-"""Which part of the training samples a model keeps aside to watch itself."""
+"""Which training samples are held out to tell when a model stops improving."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ class Network(Model):
         """The untrained network that maps standardised features (b, p) to a standardised target (b,)."""
         raise TssmnetError(f"{type(self).__name__} does not say how it is built")
 
-    def wanted(self, X: Samples) -> NDArray[np.int64]:
+    def columns(self, X: Samples) -> NDArray[np.int64]:
         """Columns of the table that the network looks at; all of them unless a subclass says otherwise."""
         return np.arange(len(X.names))
 
@@ -219,7 +219,7 @@ class Network(Model):
         net = self.net_.to(device).eval()
         mean, scale = (float(v) for v in net[0].target)  # type: ignore[index]
         with torch.inference_mode():
-            pieces = [net(x) for x in Gather(X, device, self.wanted(X)).chunks(PREDICT_ROWS)]
+            pieces = [net(x) for x in Gather(X, device, self.columns(X)).chunks(PREDICT_ROWS)]
             out = torch.cat(pieces).float() * scale + mean if pieces else torch.empty(0)
         return out.cpu().numpy()
 
@@ -249,9 +249,9 @@ class Network(Model):
         return Fabric(accelerator=device, devices=self.config.devices, plugins=plugins)
 
     def _precision(self, device: str) -> str:
-        wanted = require_known(self.config.precision, ("auto", "32-true", "bf16-mixed"), "precision")
-        if wanted != "auto":
-            return wanted
+        precision = require_known(self.config.precision, ("auto", "32-true", "bf16-mixed"), "precision")
+        if precision != "auto":
+            return precision
         return "bf16-mixed" if device == "cuda" or (self.tiles_pay and has_bfloat16_tiles()) else "32-true"
 
 
@@ -287,7 +287,7 @@ class _Trainer:
 
     def __init__(self, model: Network, fabric: Any, X: Samples, y: Float) -> None:
         self.model, self.config, self.fabric = model, model.config, fabric
-        keep = model.wanted(X)
+        keep = model.columns(X)
         hidden = held_out(X, self.config.validation, self.config.validation_fraction, model.seed)
         self.train = Gather(X.take(~hidden), fabric.device, keep)
         self.check = Gather(X.take(hidden), fabric.device, keep) if hidden.any() else None
@@ -483,8 +483,8 @@ def fingerprint(model: Network, X: Samples, y: Float) -> str:
 class ProgressBar:
     """A bar over epochs on a terminal, nothing elsewhere."""
 
-    def __init__(self, epochs: int, done: int, wanted: bool) -> None:
-        self.epochs, self.done, self.show = epochs, done, wanted and sys.stderr.isatty()
+    def __init__(self, epochs: int, done: int, shown: bool) -> None:
+        self.epochs, self.done, self.show = epochs, done, shown and sys.stderr.isatty()
 
     def __enter__(self) -> Any:
         if not self.show:

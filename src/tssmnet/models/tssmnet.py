@@ -3,7 +3,7 @@
     features (b, p)
        |----------------------------------------------.
        |-- convolutions (b, c, p / 2 ...) -- flat --.  |
-       '------------------------- beside each other -'  |  (b, q)
+       '------------------------- joined end to end -'  |  (b, q)
                      encoder   n1 ----------.           |
                                n2 ------.   |           |  shortcuts: each encoder layer is
                                n3 --.   |   |           |  added to its mirror in the decoder,
@@ -14,7 +14,7 @@
                                p  <---------------------'
                                1   the standardised soil moisture
 
-After Liu et al. (2025), doi:10.3390/rs17223729, whose figures tell the blocks but whose widths are not known here, and
+After Liu et al. (2025), doi:10.3390/rs17223729, whose figures show the blocks but not their widths, and
 Li et al. (2021), doi:10.1109/TNNLS.2020.3017200, for the full-residual encoder-decoder. Widths, kernels and depths are
 parameters. Two members of the family are special cases of the one module:
 
@@ -127,7 +127,7 @@ class TsSMNet(Network):
         require_known(self.config.activation, ACTIVATIONS, "activation")
         return EncoderDecoder(features, self.config)
 
-    def wanted(self, X: Samples) -> NDArray[np.int64]:
+    def columns(self, X: Samples) -> NDArray[np.int64]:
         groups = X.features.groups
         return np.array(
             [i for i, n in enumerate(X.names) if self.config.descriptors or groups.get(n) != "descriptor"], np.int64

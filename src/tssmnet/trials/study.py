@@ -309,14 +309,14 @@ def strata_of(bench: Bench, estimate: Estimate, hidden: NDArray[np.bool_]) -> di
     distance = np.searchsorted(list(DISTANCES.values()), days)
     groups = {"days": {name: distance == i for i, name in enumerate(DISTANCES)}}
     groups["season"] = {name: np.isin(month, months) & hidden for name, months in SEASONS.items()}
-    told: dict[str, dict[str, list[float]]] = {}
+    by_group: dict[str, dict[str, list[float]]] = {}
     for kind, members in groups.items():
         for name, where in members.items():
             where = where & hidden
             if where.any():
                 sums = [int(where.sum()), round(float(square[where].sum()), 6)]
-                told.setdefault(kind, {})[name] = sums + ([] if inside is None else [int(inside[where].sum())])
-    return told
+                by_group.setdefault(kind, {})[name] = sums + ([] if inside is None else [int(inside[where].sum())])
+    return by_group
 
 
 def _inside(record: NDArray[Any], estimate: Estimate) -> NDArray[np.bool_]:
@@ -439,9 +439,9 @@ def _attempt_in_worker(run: Run, path: Path) -> dict[str, Any] | Exception:
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
     """Processes started inside compute on one thread; threads waiting busily for shared cores are five times slower."""
-    wanted = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
+    one_thread = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
+    before = {name: os.environ.get(name) for name in one_thread}
+    os.environ.update(one_thread)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""One trial: hide observations, fit one model on one feature set, and tell its losses and its scores.
+"""One trial: hide observations, fit one model on one feature set, and report its losses and scores.
 
 The pages' quick runs are made of trials; the full-size comparison is `tssmnet.trials.study`. Losses are those of the
 paper's Table 3: the mean squared error on the target standardised by the training observations.

@@ -1,4 +1,4 @@
-"""What instruments make of the twin's truth: SMAP, MODIS, ESA CCI, stations, each with its own errors and gaps."""
+"""The instruments that observe the twin: SMAP, MODIS, ESA CCI, stations, each with its own errors and gaps."""
 
 from __future__ import annotations
 

@@ -194,10 +194,10 @@ def _evaporate(
     return surface - upper, deep - lower, bare, upper + lower
 
 
-def _take(store: Array, floor: Array, enough: Array, wanted: Array) -> Array:
-    """All that is `wanted` above `enough`, less as the store nears its `floor`, never beyond it."""
+def _take(store: Array, floor: Array, enough: Array, demand: Array) -> Array:
+    """All of `demand` while the store is above `enough`, less as the store nears its `floor`, never beyond it."""
     above = np.maximum(store - floor, 0)
-    return np.minimum(wanted, above * (1 - np.exp(-wanted / np.maximum(enough - floor, 1e-6))))
+    return np.minimum(demand, above * (1 - np.exp(-demand / np.maximum(enough - floor, 1e-6))))
 
 
 def soil_temperature_step(state: State, air_temperature: Array, days: float) -> Array:

@@ -4,7 +4,7 @@ Three steps, each of them resumable, each a table of chunks with a journal (`rec
 
 1. *Records.* Each daily source on the 9 km grid: SMAP at its own cells, MODIS averaged by area.
 2. *Statics.* Land cover by majority, terrain and soil by area; and the annual cycle of land surface temperature,
-   learned once from the days of reference.
+   estimated once from the reference days.
 3. *Cube.* Chunks of days: soil moisture as observed; land surface temperature of clear days, and around them the annual
    cycle plus the residual of the clear days nearby; vegetation indices smoothed (Savitzky-Golay) and daily; TVDI.
 
@@ -129,12 +129,12 @@ class BuildReport:
 
 def modis_files(folder: Path, product: str, bounds: Bounds) -> dict[np.datetime64, tuple[Path, ...]]:
     """Day to the tiles of a product that touch the window; of a tile processed twice the later one counts."""
-    wanted = {f"h{h:02d}v{v:02d}" for h, v in sinusoidal_tiles(bounds)}
+    tiles = {f"h{h:02d}v{v:02d}" for h, v in sinusoidal_tiles(bounds)}
     pattern = re.compile(rf"{product}\.A(\d{{7}})\.(h\d\dv\d\d)\.\d{{3}}\.(\d+)\.hdf$")
     newest: dict[tuple[str, str], tuple[str, Path]] = {}
     for path in sorted(folder.rglob(f"{product}.A*.hdf")):
         found = pattern.search(path.name)
-        if found and found.group(2) in wanted:
+        if found and found.group(2) in tiles:
             key, made = (found.group(1), found.group(2)), (found.group(3), path)
             newest[key] = max(newest.get(key, made), made)
     days: dict[np.datetime64, tuple[Path, ...]] = {}
@@ -431,11 +431,11 @@ def build_cube(archive: Path | None = None, settings: Settings | None = None, ou
 
 def _present(archive: Path, settings: Settings) -> frozenset[str]:
     """The data sets that are there and wanted."""
-    wanted = ["smap-l3-enhanced", "modis-lst", "modis-vegetation", *STATICS]
+    needed = ["smap-l3-enhanced", "modis-lst", "modis-vegetation", *STATICS]
     for name in settings.without:
         require_known(name, [s.name for s in registry.select("china")], "data set of the profile china")
-    has = {n for n in wanted if n not in settings.without and any(p.is_file() for p in (archive / n).rglob("*.*"))}
-    lacking = [n for n in wanted if n not in has and n not in settings.without]
+    has = {n for n in needed if n not in settings.without and any(p.is_file() for p in (archive / n).rglob("*.*"))}
+    lacking = [n for n in needed if n not in has and n not in settings.without]
     if lacking or "smap-l3-enhanced" not in has:
         raise SourceError(
             f"{archive} lacks {', '.join(lacking or ['smap-l3-enhanced'])}; get it with `tssmnet data fetch china`, or "
@@ -622,8 +622,8 @@ def _network(folder: Path, losses: Losses) -> list[xr.Dataset]:
 
 def _joined_losses(parts: Sequence[xr.Dataset], losses: Losses) -> dict[str, str]:
     """What the networks left out, and what was left out of them, in the words of `Losses`."""
-    said = [losses.attrs, *(part.attrs for part in parts)]
-    return {k: "; ".join(a[k] for a in said if k in a) for k in ("skipped", "losses") if any(k in a for a in said)}
+    notes = [losses.attrs, *(part.attrs for part in parts)]
+    return {k: "; ".join(a[k] for a in notes if k in a) for k in ("skipped", "losses") if any(k in a for a in notes)}
 
 
 def _station_table(path: Path) -> xr.Dataset:

@@ -208,8 +208,8 @@ def plan(names: str | Iterable[str] = "china", settings: Settings | None = None,
     settings = settings or load_settings(folder)
     if os.environ.get("TSSMNET_OFFLINE", "") not in ("", "0"):
         raise ServiceError("TSSMNET_OFFLINE is set: the archives cannot be asked; unset it, or bring the files by hand")
-    wanted = [s for s in registry.select(names) if not s.files and s.name not in settings.without]
-    return Plan(tuple(_item(s, settings, folder) for s in wanted), folder, settings)
+    chosen = [s for s in registry.select(names) if not s.files and s.name not in settings.without]
+    return Plan(tuple(_item(s, settings, folder) for s in chosen), folder, settings)
 
 
 def _item(dataset: DataSet, settings: Settings, folder: Path) -> Item:
@@ -696,9 +696,9 @@ def placed(dataset: DataSet, folder: Path, settings: Settings) -> str:
         from tssmnet.data.china.build import cci_files
 
         files = cci_files(place)
-        wanted = int((np.datetime64(settings.last) - np.datetime64(settings.first)).astype(int)) + 1
+        days = int((np.datetime64(settings.last) - np.datetime64(settings.first)).astype(int)) + 1
         inside = [d for d in files if np.datetime64(settings.first) <= d <= np.datetime64(settings.last)]
-        return f"{len(inside)} of {wanted} days are here" if inside else ""
+        return f"{len(inside)} of {days} days are here" if inside else ""
     sensors = sorted(place.rglob("*_sm_*.stm"))
     tables = [p for p in sorted(place.rglob("*.csv")) if not p.name.endswith("static_variables.csv")]
     if not sensors and not tables:

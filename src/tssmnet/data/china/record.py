@@ -2,8 +2,8 @@
 
 The time axis is cut into chunks. A chunk is made, written and then entered in a journal beside the record (one small
 file per chunk: what went in, which granules were refused and why). A run does the chunks whose journal is not what it
-would be now: all at first, the unfinished after a kill, the last ones when a month was added, those of a granule got
-anew. Chunks are dask tasks: threads by default, a cluster where a ``dask.distributed`` client is active.
+would be now: all at first, the unfinished after a kill, the last ones when a month was added, those of a granule that
+was fetched again. Chunks are dask tasks: threads by default, a cluster where a ``dask.distributed`` client is active.
 """
 
 from __future__ import annotations
@@ -152,11 +152,11 @@ def write_chunks(
         _create(model, out, days, size, space_chunk)
     journal.mkdir(parents=True, exist_ok=True)
     _grow(out, days, size)
-    plain = [json.loads(json.dumps(key)) for key in keys]
+    as_read = [json.loads(json.dumps(key)) for key in keys]
     stale = [
-        i for i, key in enumerate(plain) if {**_entered(journal, i), "quarantined": 0} != {**key, "quarantined": 0}
+        i for i, key in enumerate(as_read) if {**_entered(journal, i), "quarantined": 0} != {**key, "quarantined": 0}
     ]
-    dask.compute(*[dask.delayed(_fill)(out, journal, i, plain[i], makes[i], size) for i in stale])
+    dask.compute(*[dask.delayed(_fill)(out, journal, i, as_read[i], makes[i], size) for i in stale])
     return len(stale), {k: v for i in range(len(keys)) for k, v in _entered(journal, i)["quarantined"].items()}
 
 

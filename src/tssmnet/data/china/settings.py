@@ -1,7 +1,7 @@
-"""What a run of the `china` profile is asked for: period, window, rules, cluster, addresses; one optional file.
+"""The settings of a run of the `china` profile: period, window, rules, cluster, addresses.
 
-``china.yml`` in the data folder overrides the defaults, which are the paper's study. Moving `last` on and running again
-is how a month is added.
+``china.yml`` in the data folder overrides the defaults, which are the paper's study. To add a month, move `last`
+forward and run again.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""One file a product: from a provider's file to arrays."""
+"""One module per product: from the provider's file to arrays."""

@@ -180,9 +180,9 @@ def read_stations(
     losses = Losses(str(folder))
     near = (0.0, deepest) if depth is None else (depth, depth)
     sensors = surface_sensors(paths, *near[::-1], losses)
-    wanted = {s.network for s in sensors} if networks is None else set(networks)
+    asked = {s.network for s in sensors} if networks is None else set(networks)
     groups: dict[str, list[tuple[Sensor, pd.Series]]] = {}
-    for sensor in (s for s in sensors if s.network in wanted):
+    for sensor in (s for s in sensors if s.network in asked):
         try:
             groups.setdefault(sensor.name, []).append((sensor, sensor.daily(good, min_hours)))
         except SourceError as error:
@@ -190,7 +190,7 @@ def read_stations(
     chosen = [_one_sensor(name, group, good, min_hours, losses) for name, group in groups.items() if group]
     kept = [(sensor, days) for sensor, days in chosen if len(days)]
     if networks is not None and not any(groups.values()):
-        losses.skip(", ".join(sorted(wanted)), f"no usable file of it; found {sorted({s.network for s in sensors})}")
+        losses.skip(", ".join(sorted(asked)), f"no usable file of it; found {sorted({s.network for s in sensors})}")
     losses.say(left=len(kept))
     places = [s for s, _ in kept]
     coords = {

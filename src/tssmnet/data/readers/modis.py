@@ -1,6 +1,6 @@
 """MODIS land products as HDF-EOS2 tiles: MOD11A1, MOD13A2, MCD12Q1.
 
-Numbers are stored as integers: value = stored x scale, where stored is no fill and inside its valid range, and where
+Numbers are stored as integers: value = stored x scale, where stored is not the fill value, lies in its valid range, and
 the quality layer allows it. MOD11A1 ``QC``: bits 0-1 00 or 01 = LST produced, bits 6-7 = error up to 1, 2, 3 K or more.
 MOD13A2 pixel reliability: 0 good, 1 marginal, 2 snow, 3 cloud. Tiles lie on the sinusoidal grid.
 """

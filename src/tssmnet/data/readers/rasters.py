@@ -1,4 +1,4 @@
-"""Soil layers and terrain: large GeoTIFFs brought onto a coarser grid without ever being held whole.
+"""Soil layers and terrain: large GeoTIFFs brought onto a coarser grid, a block at a time.
 
 Rasters in degrees and grids on a cylindrical projection have parallel edges. The overlap of a pixel with a cell is then
 the product of an overlap of rows and one of columns, and the sums over all cells are two sparse matrix products: exact,

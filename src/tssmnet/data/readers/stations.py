@@ -456,14 +456,14 @@ def _one_depth(found: Readings, depth: float | None, losses: Losses) -> pd.DataF
     if depth is None and len(depths) > 1:
         listed = ", ".join(f"{d:g}" for d in depths)
         raise StationsError(f"{found.name} holds several depths: {listed} m; choose one (depth={depths[0]:g}, --depth)")
-    wanted = table["depth"] <= DEEPEST + DEPTH_TOLERANCE
+    fits = table["depth"] <= DEEPEST + DEPTH_TOLERANCE
     if depth is not None:
-        wanted = (table["depth"] - depth).abs() <= DEPTH_TOLERANCE
-    for name, group in table[~wanted].groupby(list(IDENTITY)):
-        if not (wanted[group.index[0]] or _has(table[wanted], name)):
+        fits = (table["depth"] - depth).abs() <= DEPTH_TOLERANCE
+    for name, group in table[~fits].groupby(list(IDENTITY)):
+        if not (fits[group.index[0]] or _has(table[fits], name)):
             others = ", ".join(f"{d:g}" for d in sorted(set(group["depth"])))
             losses.skip(station_name(*name), f"only at {others} m; depth=... (--depth) takes another depth")
-    return table[wanted]
+    return table[fits]
 
 
 def _has(table: pd.DataFrame, name: tuple[str, ...]) -> bool:
