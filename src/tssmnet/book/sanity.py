@@ -15,6 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tssmnet.cube import to_pixels
+from tssmnet.data.registry import DataUnavailableError, path_of
 from tssmnet.earth import FREEZING_K, SEASONS
 from tssmnet.errors import TssmnetError
 
@@ -121,6 +122,21 @@ def wetup(pairs: pd.DataFrame, longest: int = 3) -> tuple[float, float]:
     return float(slope), float(np.corrcoef(near["rain"], rise)[0, 1])
 
 
+class Drying(NamedTuple):
+    """How the pixels of a record dry without rain and rise with it."""
+
+    pairs: pd.DataFrame  # from `consecutive`
+    days: Float  # from `drydown_days`, by pixel
+    wetup: tuple[float, float]
+
+
+def drying(ssm: Float, rain: Float, smallest: int = 60) -> Drying:
+    """Drying and wetting of the pixels with `smallest` observations or more; `rain` in mm d-1."""
+    full = (~np.isnan(ssm)).sum(axis=0) >= smallest
+    pairs = consecutive(ssm[:, full], rain[:, full])
+    return Drying(pairs, drydown_days(pairs, np.nanquantile(ssm[:, full], 0.02, axis=0)), wetup(pairs))
+
+
 def gap_lengths(ssm: Float) -> NDArray[np.int64]:
     """Lengths in days of all gaps between two observations of one pixel."""
     lengths = []
@@ -154,15 +170,20 @@ def coverage(ssm: Float, months: NDArray, air_temperature: Float | None = None) 
     return out
 
 
-def forcing_correlation(ssm: Float, rain: Float, air_temperature: Float | None = None) -> dict[str, float]:
-    """Median over pixels of the correlation with the last 30 days' rain and with air temperature."""
-    total = np.cumsum(np.nan_to_num(rain), axis=0)
+def pull(ssm: Float, rain: Float, air_temperature: Float | None = None, smallest: int = 20) -> dict[str, Float]:
+    """Per pixel: the correlation of soil moisture with the last 30 days' rain and with air temperature."""
+    ssm, total = ssm.astype(np.float64), np.cumsum(np.nan_to_num(rain.astype(np.float64)), axis=0)
     month = total.copy()
     month[30:] -= total[:-30]
-    out = {"rain_30_days_correlation": columnwise_correlation(ssm[30:], month[30:], smallest=20)}
+    out = {"rain_30_days_correlation": columnwise_correlation(ssm[30:], month[30:], smallest)}
     if air_temperature is not None:
-        out["temperature_correlation"] = columnwise_correlation(ssm, air_temperature, smallest=20)
-    return {name: float(np.nanmedian(values)) for name, values in out.items()}
+        out["temperature_correlation"] = columnwise_correlation(ssm, air_temperature.astype(np.float64), smallest)
+    return out
+
+
+def forcing_correlation(ssm: Float, rain: Float, air_temperature: Float | None = None) -> dict[str, float]:
+    """Median over pixels of what `pull` gives."""
+    return {name: float(np.nanmedian(values)) for name, values in pull(ssm, rain, air_temperature).items()}
 
 
 def statistics(cube: xr.Dataset, smallest: int = 60) -> pd.Series:
@@ -188,9 +209,9 @@ def statistics(cube: xr.Dataset, smallest: int = 60) -> pd.Series:
     ssm, rain, air = ssm[:, full], rain[:, full], None if air is None else air[:, full]
     out |= distribution(ssm)
     out |= {f"autocorrelation_{lag}": value for lag, value in autocorrelation(ssm).items()}
-    pairs = consecutive(ssm, rain)
-    out["drydown_days"] = float(np.median(drydown_days(pairs, np.nanquantile(ssm, 0.02, axis=0))))
-    out["wetup_per_mm"], out["rain_correlation"] = wetup(pairs)
+    found = drying(ssm, rain, smallest)
+    out["drydown_days"] = float(np.median(found.days))
+    out["wetup_per_mm"], out["rain_correlation"] = found.wetup
     out |= forcing_correlation(ssm, rain, air)
     out |= gap_shares(gap_lengths(ssm))
     return pd.Series(out)
@@ -287,6 +308,24 @@ def orbit_agreement(days: Mapping[str, tuple[Float, Float]]) -> pd.Series:
         for wrong in range(REPEAT_DAYS):
             right[wrong] += (told[(cycle_day(np.datetime64(date)) + wrong) % REPEAT_DAYS] == count).mean()
     return pd.Series(right / len(rows), index=pd.RangeIndex(REPEAT_DAYS, name="days off"))
+
+
+def dated_swaths() -> dict[str, tuple[Float, Float]]:
+    """Latitudes and longitudes of the cells that a genuine week of SMAP over Pakistan saw, by ISO date.
+
+    Empty where the files are not at hand.
+    """
+    import h5py
+
+    days = {}
+    for date in pd.date_range("2020-01-01", periods=7).strftime("%Y-%m-%d"):
+        try:
+            path = path_of("smap-l3e-9km", f"smap-l3e-9km/Pakistan_9km_smap/Pakistan_9km_smap_{date}.nc")
+        except DataUnavailableError:
+            return {}
+        with h5py.File(path) as file:
+            days[date] = (file["latitude"][:], file["longitude"][:])
+    return days
 
 
 def columnwise_correlation(x: Float, y: Float, smallest: int) -> Float:
