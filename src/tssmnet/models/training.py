@@ -443,11 +443,11 @@ def make_optimizers(net: nn.Module, config: TrainingConfig) -> list[torch.optim.
 class Muon(torch.optim.Optimizer):
     """torch's Muon with its products in float32: in bfloat16, a CPU without tiles takes over ten times as long."""
 
-    def __init__(self, matrices: list[nn.Parameter], lr: float, weight_decay: float, momentum: float = 0.95) -> None:
+    def __init__(self, matrices: list[Tensor], lr: float, weight_decay: float, momentum: float = 0.95) -> None:
         super().__init__(matrices, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """One step of Nesterov momentum, made orthogonal, of the size of AdamW's."""
         for group in self.param_groups:
             for weight in group["params"]:
