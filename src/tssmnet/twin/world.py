@@ -101,6 +101,12 @@ PREDICTORS = ("lst", "ndvi", "evi", "tvdi")
 FORCING = ("precipitation", "air_temperature")
 
 
+def missing_outside(cube: xr.Dataset) -> xr.Dataset:
+    """The cube with its classes missing outside the land, where they are no class at all."""
+    classes = [n for n, v in cube.data_vars.items() if "flag_values" in v.attrs and bool((v == OUTSIDE).any())]
+    return cube.assign({n: cube[n].where(cube[n] != OUTSIDE).assign_attrs(cube[n].attrs) for n in classes})
+
+
 @dataclass(frozen=True)
 class Twin:
     """A world of which everything is known."""
@@ -326,7 +332,7 @@ class Builder:
         self, truth: dict, seen: dict, composites: dict, made: dict, forcing: bool, overpass: str, periods: str
     ) -> Twin:
         extra = {n: seen[n] for n in FORCING} if forcing else {}
-        cube = self.dataset({"ssm": smap_mean(seen, overpass), **made, **extra}, STATIC)
+        cube = missing_outside(self.dataset({"ssm": smap_mean(seen, overpass), **made, **extra}, STATIC))
         observations = self.dataset({n: seen[n] for n in SEEN}, ("water_fraction",))
         when, stack = stack_composites(composites)
         for i, name in enumerate(COMPOSITES):
