@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tssmnet.errors import TssmnetError, UnknownNameError
-from tssmnet.gaps import GAP_KINDS, simulate_gaps
+from tssmnet.gaps import GAP_KINDS, HOLES, fronts, regions, simulate_gaps, simulate_holes, swaths
 
 
 def observations(days=120, pixels=15, share=0.5, seed=0):
@@ -92,3 +92,53 @@ def test_an_unknown_kind_names_the_nearest():
 def test_parameters_that_do_not_fit_are_refused(call, message):
     with pytest.raises(TssmnetError, match=message):
         simulate_gaps(**({"observed": observations(), "kind": "blocks"} | call))
+
+
+def map_of(pixels, seed=0):
+    rng = np.random.default_rng(seed)
+    return 40 + 10 * rng.random(pixels), 170 + 20 * rng.random(pixels)
+
+
+@settings(max_examples=25, deadline=None)
+@given(kind=st.sampled_from([*HOLES]), seed=st.integers(0, 2**31), share=st.floats(0.2, 0.9))
+def test_wide_holes_hide_only_observations_and_the_same_seed_the_same(kind, seed, share):
+    observed = observations(60, 12, share)
+    hidden = simulate_holes(observed, kind, *map_of(12), seed)
+    assert hidden.any()
+    assert not (hidden & ~observed).any()
+    assert np.array_equal(hidden, simulate_holes(observed, kind, *map_of(12), seed))
+
+
+def test_a_swath_hides_what_another_day_did_not_see():
+    observed = observations(40, 30, 0.6)
+    hidden = swaths(observed, 3, 0.25)
+    days = np.flatnonzero(hidden.any(1))
+    assert len(days) == 10
+    for day in days:
+        left = observed[day] & ~hidden[day]
+        assert any(np.array_equal(left, observed[day] & other) for other in observed)
+
+
+def test_where_every_day_saw_everything_there_are_no_swaths():
+    assert not swaths(np.ones((20, 5), bool), 0).any()
+
+
+def test_a_front_is_a_compact_region_for_a_while():
+    lat, lon = map_of(200)
+    hidden = fronts(np.ones((100, 200), bool), lat, lon, 5, 0.001, lengths=(10, 10), share=(0.1, 0.1))
+    days, pixels = (np.flatnonzero(hidden.any(axis)) for axis in (1, 0))
+    assert len(days) <= 10
+    assert np.diff(days).max() == 1
+    assert len(pixels) == 20
+    assert np.ptp(lat[pixels]) < 0.6 * np.ptp(lat)
+
+
+def test_regions_hide_all_days_of_neighbouring_pixels_and_leave_some():
+    lat, lon = map_of(100)
+    hidden = regions(np.ones((10, 100), bool), lat, lon, 2, 0.2, places=1)
+    gone = hidden.any(0)
+    assert gone.sum() == 20
+    assert hidden[:, gone].all()
+    assert np.ptp(lon[gone]) < 0.7 * np.ptp(lon)
+    with pytest.raises(TssmnetError, match="two observed pixels"):
+        regions(np.ones((9, 1), bool), lat[:1], lon[:1])
