@@ -94,7 +94,7 @@ def _client(where: Any, setting: str) -> Any:
 
     try:
         return Client(where, set_as_default=True, timeout="20s")
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, ValueError) as error:  # ValueError: the address itself is none
         raise ClusterError(f"no dask scheduler answers for cluster {setting!r}: {error}") from error
 
 

@@ -218,10 +218,16 @@ def placing(path: Path_) -> Iterator[Path]:
         remove(temporary)
         try:
             yield temporary
-            _to_disk(temporary)
-            _swap(temporary, path)
+            put(temporary, path)
         finally:
             remove(temporary)
+
+
+def put(new: Path, path: Path) -> None:
+    """Give a whole file or folder, on the disk of `path`, that name in one step; what stood there is taken away."""
+    _to_disk(new)
+    _swap(new, path)
+    remove(new)
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

@@ -71,7 +71,7 @@ def test_dctpls_smooths_more_when_the_series_is_noisier():
         record = slow + rng.normal(0, noise, slow.shape).astype(np.float32)
         features = bare_features(*record.shape)
         seen = rng.random(record.shape) < 0.7
-        chosen.append(make_model("dctpls", validation="random").fit(features.where(seen), record[seen]).smooth_)
+        chosen.append(make_model("dctpls", validation="random").fit(features.where(seen), record[seen]).shared_.smooth)
     assert chosen[0] < chosen[1]
 
 

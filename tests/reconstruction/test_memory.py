@@ -58,7 +58,7 @@ def test_a_model_learns_from_no_more_rows_than_asked_for(cube, filled):
     assert first.equals(again)
     assert not first.equals(other)
     assert reconstruct(cube, **TREES, rows=10**6)["ssm_model"].equals(filled["ssm_model"])
-    with pytest.raises(TssmnetError, match="rows is a number of observations"):
+    with pytest.raises(TssmnetError, match="rows must be a whole number from 0 on"):
         reconstruct(cube, **TREES, rows=0.8)
     assert choose("filler", None, {}, 0, "cpu", rows=50).params["rows"] == 50  # a setting of its own
 

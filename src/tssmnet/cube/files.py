@@ -14,7 +14,7 @@ import xarray as xr
 
 from tssmnet.cube.check import as_cube
 from tssmnet.cube.contract import CubeError
-from tssmnet.disk import SUFFIXES, placing
+from tssmnet.disk import SUFFIXES, placing, write_atomically
 
 
 def open_cube(path: str | os.PathLike[str], *, check: bool = True) -> xr.Dataset:
@@ -156,17 +156,12 @@ def consolidate(path: str | os.PathLike[str], order: Sequence[str] | None = None
     order
         Names of all its arrays; by default as they were.
     """
-    import zarr
-
     root = Path(path) / "zarr.json"
-    order = order or [*json.loads(root.read_text(encoding="utf-8"))["consolidated_metadata"]["metadata"]]
-    with warnings.catch_warnings():  # zarr 3 warns that this is no part of the format; all readers of it know it
-        warnings.simplefilter("ignore")
-        zarr.consolidate_metadata(str(path))
     content = json.loads(root.read_text(encoding="utf-8"))
-    arrays = content["consolidated_metadata"]["metadata"]
-    content["consolidated_metadata"]["metadata"] = {name: arrays[name] for name in order}
-    root.write_text(json.dumps(content, indent=2), encoding="utf-8")
+    order = order or [*content["consolidated_metadata"]["metadata"]]
+    arrays = {name: json.loads((root.parent / name / "zarr.json").read_text(encoding="utf-8")) for name in order}
+    content["consolidated_metadata"] = {"kind": "inline", "must_understand": False, "metadata": arrays}
+    write_atomically(root, json.dumps(content, indent=2))
 
 
 def _require_all_chunks(path: Path) -> None:

@@ -7,6 +7,8 @@ observations (linear, DCT-PLS).
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tssmnet.errors import TssmnetError
-from tssmnet.features.samples import Samples
+from tssmnet.features.samples import Features, Samples
 from tssmnet.models.base import Float, Model
 from tssmnet.models.holdout import held_out
 
@@ -30,11 +32,62 @@ def series_of(X: Samples, y: Float) -> Float:
     return record
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What a baseline takes from the whole map, for pixels whose own observations do not say it.
+
+    Parameters
+    ----------
+    total, count
+        Sum (m3 m-3) and number of the observations on each day of the year, shape (366,).
+    smooth
+        Smoothing parameter; None for a model that has none.
+    """
+
+    total: NDArray[np.float64]
+    count: NDArray[np.float64]
+    smooth: float | None = None
+
+    @property
+    def mean(self) -> float:
+        """Mean of all observations, m3 m-3."""
+        return float(self.total.sum() / self.count.sum())
+
+
+def by_day_of_year(time: NDArray[np.int64], y: Float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sum and number of observations on each day of the year; those of parts of a map add up to those of the whole."""
+    day = _phase(time)
+    return np.bincount(day, y, BINS).astype(np.float64), np.bincount(day, minlength=BINS).astype(np.float64)
+
+
 class _Record(Model):
-    """A baseline whose whole state is one array indexed by (day or day of year, pixel)."""
+    """A baseline whose whole state is one array indexed by (day or day of year, pixel).
+
+    `shared` is what it knows of the whole map when it is fitted to a part; by default it is taken from the samples.
+    """
 
     table_: Float
     shape_: tuple[int, int]
+    shared_: Shared
+    shared: Shared | None = None
+
+    def fit_samples(self, X: Samples, y: Float, progress: bool = False) -> None:
+        self.shape_ = X.features.shape
+        record = series_of(X, y)
+        if self.shared is None:
+            smooth = self.smoothing(np.unique(X.pixel), lambda few: record[:, few])
+            self.shared_ = Shared(*by_day_of_year(X.time, y), smooth)
+        else:
+            self.shared_ = self.shared
+        self.table_ = self._fill(record, self.shared_)
+
+    def smoothing(self, seen: NDArray[np.int64], record_of: Callable[[NDArray[np.int64]], Float]) -> float | None:
+        """The smoothing parameter, chosen on some of the pixels ever observed; `record_of` gives their records."""
+        return None
+
+    @abstractmethod
+    def _fill(self, record: Float, shared: Shared) -> Float:
+        """The table for a record, shape (time, pixel), NaN where there is no observation."""
 
     def _check(self, X: Samples) -> None:
         if X.features.shape != self.shape_:
@@ -77,17 +130,16 @@ class Climatology(_Record):
 
     Config = ClimatologyConfig
 
-    def fit_samples(self, X: Samples, y: Float, progress: bool = False) -> None:
-        self.shape_ = X.features.shape
-        pixels = self.shape_[1]
-        day = _phase(X.time)
-        cell = day * pixels + X.pixel
-        total = np.bincount(cell, y, BINS * pixels).reshape(BINS, pixels).astype(np.float64)
+    def _fill(self, record: Float, shared: Shared) -> Float:
+        pixels = record.shape[1]
+        time, pixel = np.nonzero(np.isfinite(record))
+        cell = _phase(time) * pixels + pixel
+        total = np.bincount(cell, record[time, pixel], BINS * pixels).reshape(BINS, pixels).astype(np.float64)
         count = np.bincount(cell, minlength=BINS * pixels).reshape(BINS, pixels)
         kernel = _circular_window(self.config.smoothing)
         table = _shrunk_mean(kernel, total, count, self.config.prior)
-        everywhere = _shrunk_mean(kernel, total.sum(1, keepdims=True), count.sum(1, keepdims=True), self.config.prior)
-        self.table_ = np.where(count.sum(0) > 0, table, everywhere).astype(np.float32)
+        everywhere = _shrunk_mean(kernel, shared.total[:, None], shared.count[:, None], self.config.prior)
+        return np.where(count.sum(0) > 0, table, everywhere).astype(np.float32)
 
     def predict_samples(self, X: Samples) -> Float:
         self._check(X)
@@ -123,14 +175,13 @@ class LinearInTime(_Record):
 
     Config = LinearConfig
 
-    def fit_samples(self, X: Samples, y: Float, progress: bool = False) -> None:
-        self.shape_ = X.features.shape
-        record = series_of(X, y)
-        self.table_ = np.full(self.shape_, y.mean(dtype=np.float64), np.float32)
-        days = np.arange(self.shape_[0])
-        for pixel in np.unique(X.pixel):
+    def _fill(self, record: Float, shared: Shared) -> Float:
+        table = np.full(record.shape, shared.mean, np.float32)
+        days = np.arange(len(record))
+        for pixel in np.flatnonzero(np.isfinite(record).any(0)):
             seen = np.isfinite(record[:, pixel])
-            self.table_[:, pixel] = np.interp(days, days[seen], record[seen, pixel])
+            table[:, pixel] = np.interp(days, days[seen], record[seen, pixel])
+        return table
 
     def predict_samples(self, X: Samples) -> Float:
         self._check(X)
@@ -160,24 +211,29 @@ class DctPls(_Record):
 
     Config = DctPlsConfig
 
-    def fit_samples(self, X: Samples, y: Float, progress: bool = False) -> None:
-        self.shape_ = X.features.shape
-        self.smooth_ = self._choose(X, y) if self.config.smooth is None else self.config.smooth
-        self.table_ = _smooth_record(series_of(X, y), float(y.mean()), self.smooth_, self.config.robust)
+    def _fill(self, record: Float, shared: Shared) -> Float:
+        assert shared.smooth is not None
+        return _smooth_record(record, shared.mean, shared.smooth, self.config.robust)
 
-    def _choose(self, X: Samples, y: Float) -> float:
+    def smoothing(self, seen: NDArray[np.int64], record_of: Callable[[NDArray[np.int64]], Float]) -> float | None:
+        """`smooth` where it is given, else the candidate that is best where observations of some pixels are hidden."""
+        if self.config.smooth is not None:
+            return self.config.smooth
         rng = np.random.default_rng(self.seed)
-        seen = np.unique(X.pixel)
-        few = rng.choice(seen, min(self.config.trial_pixels, seen.size), replace=False)
-        inside = np.isin(X.pixel, few)
-        X, y = X.take(inside), y[inside]
+        few = np.sort(rng.choice(seen, min(self.config.trial_pixels, seen.size), replace=False))
+        record = record_of(few)
+        X = Features(np.empty((*record.shape, 0), np.float32), np.empty((few.size, 0), np.float32), (), ()).where(
+            np.isfinite(record)
+        )
         hidden = held_out(X, self.config.validation, 0.2, self.seed, length=20)
         if not hidden.any():
             return self.config.candidates[len(self.config.candidates) // 2]
-        record, mean = series_of(X.take(~hidden), y[~hidden]), float(y.mean())
         t, p = X.time[hidden], X.pixel[hidden]
+        known, truth = record.copy(), record[t, p]
+        known[t, p] = np.nan
+        mean = float(np.nanmean(known))
         errors = [
-            np.mean((_smooth_record(record, mean, s, self.config.robust)[t, p] - y[hidden]) ** 2)
+            np.mean((_smooth_record(known, mean, s, self.config.robust)[t, p] - truth) ** 2)
             for s in self.config.candidates
         ]
         return self.config.candidates[int(np.argmin(errors))]

@@ -6,7 +6,7 @@ import inspect
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -22,6 +22,7 @@ from tssmnet.features.descriptors import NAMES, describe_series
 from tssmnet.features.samples import Features, Samples
 from tssmnet.models import MODELS, load_model, parameters_of
 from tssmnet.models.base import read_json
+from tssmnet.models.baselines import BINS, Shared, by_day_of_year
 from tssmnet.models.folded import predictor
 from tssmnet.progress import bar
 from tssmnet.reconstruction.blocks import Blocks, Index, cut
@@ -173,7 +174,10 @@ class SampleModel:
 
 @dataclass(frozen=True)
 class RecordModel(SampleModel):
-    """A baseline: it looks at no feature, and its model is the record that it is given to fill."""
+    """A baseline: it looks at no feature, and its model is the record that it is given to fill.
+
+    `shared` is what it has taken from the whole of a cube on disk, before it fills parts of it.
+    """
 
     LOOKS_AT_PREDICTORS: ClassVar[bool] = False
     LEAST: ClassVar[tuple[int, int]] = (1, 1)
@@ -181,6 +185,7 @@ class RecordModel(SampleModel):
     FEATURES: ClassVar[bool] = False
 
     own: Any = None
+    shared: Shared | None = None
 
     @classmethod
     def learn(cls, pixels: xr.Dataset, recipe: Recipe, *, complete: bool = False, progress: bool = False) -> Self:
@@ -195,24 +200,46 @@ class RecordModel(SampleModel):
         """Fit on the observations of these pixels, and say what that gives on every day."""
         observed = np.isfinite(pixels["ssm"].values)
         features = no_features(*observed.shape)
-        if not observed.any():
+        if not observed.any() and self.shared is None:
             return assemble(pixels.isel(time=days), np.full(observed[days].shape, np.nan, np.float32))
-        own = self.recipe.make().fit(*drawn(*all_samples(pixels, features), self.recipe), progress=progress)
+        own = self.recipe.make()
+        own.shared = self.shared
+        own.fit_samples(*drawn(*all_samples(pixels, features), self.recipe))
+        own.fitted_ = True
         return assemble(pixels, predict(own, features, predictable(pixels), progress)).isel(time=days)
 
     def save(self, folder: Path) -> None:
-        """There is nothing to keep."""
+        """What is shared, as JSON, which keeps every digit."""
         folder.mkdir(parents=True, exist_ok=True)
+        if self.shared is not None:
+            plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in asdict(self.shared).items()}
+            write_atomically(folder / "shared.json", json.dumps(plain))
 
     @classmethod
     def load(cls, folder: Path, recipe: Recipe) -> Self:
-        """Ready: there was nothing to keep."""
-        return cls(recipe)
+        """What `save` wrote."""
+        if not (folder / "shared.json").is_file():
+            return cls(recipe)
+        about = read_json(folder / "shared.json")
+        return cls(recipe, shared=Shared(np.array(about["total"]), np.array(about["count"]), about["smooth"]))
 
     @classmethod
     def learn_blocks(cls, blocks: Blocks, rows: int, recipe: Recipe, folder: Path, progress: bool) -> Self:
-        """Nothing is learned beforehand."""
-        return cls(recipe)
+        """What all pixels share: the mean course of the year, and a smoothing chosen on some of them."""
+        counts = np.zeros(math.prod(blocks.grid.sizes), np.int64)
+        total, count = np.zeros(BINS), np.zeros(BINS)
+        for index in bar(range(len(blocks.grid)), "looking through", progress=progress):
+            record = blocks.load(index, ["ssm"])["ssm"].values
+            time, pixel = np.nonzero(np.isfinite(record))
+            counts[blocks.grid.pixels(index)] = np.bincount(pixel, minlength=record.shape[1])
+            part = by_day_of_year(time, record[time, pixel].astype(np.float32))
+            total, count = total + part[0], count + part[1]
+        if not counts.any():
+            raise TssmnetError(NO_OBSERVATION)
+        smooth = recipe.make().smoothing(
+            np.flatnonzero(counts), lambda few: blocks.load_pixels(few)["ssm"].values.astype(np.float32)
+        )
+        return cls(recipe, shared=Shared(total, count, smooth))
 
 
 NO_OBSERVATION = "ssm has no observation at all, so there is nothing to learn from"

@@ -7,19 +7,15 @@ block is a task of its own that reads its part of the cube and writes its part o
 dask cluster. The blocks are sized in bytes, so memory does not grow with the record nor with the map. The filler looks
 at neighbours, too: it takes two passes over the blocks (`tssmnet.filler.patches`).
 
-Work in progress lies beside the output in a hidden folder named by what it is made from: the fitted model, the part of
-the output that is written, and a mark for each finished block. A run that was killed goes on from there; the output
-takes its name when it is whole.
+Work in progress lies beside the output in a hidden folder (`tssmnet.reconstruction.job`). A run that was killed goes on
+from there; the output takes its name when it is whole. One process at a time works on an output: a second one waits.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
-import shutil
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -38,14 +34,33 @@ from tssmnet.cube import (
     open_dataset,
     to_pixels,
     write_dataset,
+    write_zarr,
 )
-from tssmnet.disk import check_output, placing, write_atomically
-from tssmnet.errors import TssmnetError
+from tssmnet.disk import check_output, one_writer, placing, put, real, remove, write_atomically
+from tssmnet.errors import TssmnetError, require_whole
+from tssmnet.models.base import read_json
 from tssmnet.progress import bar, quiet
 from tssmnet.reconstruction.blocks import BLOCK_BYTES, Blocks, Grid, in_order, storage_chunks
 from tssmnet.reconstruction.fitted import RECONSTRUCTORS, Fitted, Recipe, choose, cube_for, kind_of, load
+from tssmnet.reconstruction.job import (
+    DATA,
+    DONE,
+    FIRST,
+    FIRST_DONE,
+    JOB,
+    MODEL,
+    PREPARED,
+    Job,
+    finish,
+    is_done,
+    is_prepared,
+    job_of,
+    mark_of,
+    note_prepared,
+    write_block,
+)
 from tssmnet.reconstruction.memory import reconstruct
-from tssmnet.reconstruction.output import describe
+from tssmnet.reconstruction.output import describe, in_fixed_order
 
 Float = NDArray[np.float32]
 
@@ -56,6 +71,10 @@ ROWS = 500_000
 
 CHUNK_BYTES = 2**23
 """A chunk of the output at most."""
+
+
+TRIES = 4
+"""How often a block is computed whose values do not stay on the disk as they were written."""
 
 
 @dataclass(frozen=True)
@@ -111,26 +130,48 @@ def reconstruct_file(
     """
     check_output(out, cube)
     check_cluster(scheduler)
+    rows, block_bytes = require_whole(rows, "rows", 1), require_whole(block_bytes, "block_bytes", 1)
     recipe = choose(model, features, params, seed, device)
-    source = _open_checked(Path(cube), recipe)
     progress = not quiet() if progress is None else progress
-    if kind_of(model).whole(source, rows, block_bytes):
-        return _in_memory(source, Path(out), recipe, progress)
-    job = _job(source, Path(cube).resolve(), Path(out).resolve(), recipe, rows, block_bytes)
-    if not (job.folder / PREPARED).is_file():
+    out = Path(out)
+    with one_writer(out) as waited:
+        check_output(out, cube)
+        source = _open_checked(Path(cube), recipe)
+        job = _job(source, Path(cube).resolve(), real(out), recipe, rows, block_bytes)
+        if (waited or job.folder.exists()) and is_done(job):
+            counts = _counts_of(job.out)
+        elif kind_of(model).whole(source, rows, block_bytes):
+            counts = _in_memory(source, job, progress)
+        else:
+            counts = _in_blocks(source, job, scheduler, progress)
+        finish(job)
+    return Filled(out, counts)
+
+
+def _in_blocks(source: xr.Dataset, job: Job, scheduler: str, progress: bool) -> dict[str, int]:
+    """Fill block by block, as far as it is not done yet, and give the output its name."""
+    if not is_prepared(job):
         _prepare(job, source, progress)
     _run(job, scheduler, progress)
     counts = _counts(job)
+    job.require_same_input()
     _place(job)
-    return Filled(Path(out), counts)
+    return counts
 
 
-def _in_memory(cube: xr.Dataset, out: Path, recipe: Recipe, progress: bool) -> Filled:
-    filled = reconstruct(
-        cube, recipe.model, seed=recipe.seed, device=recipe.device, progress=progress, **dict(recipe.params)
-    )
-    write_dataset(filled, out)
-    return Filled(out, source_counts(filled["source"].values))
+def _counts_of(out: Path) -> dict[str, int]:
+    """Values of each source in an output that stands there."""
+    source = open_dataset(out)["source"].data
+    return {name: int((source == flag).sum()) for name, flag in SOURCE_FLAGS.items()}
+
+
+def _in_memory(cube: xr.Dataset, job: Job, progress: bool) -> dict[str, int]:
+    recipe = job.recipe
+    options = {"seed": recipe.seed, "device": recipe.device, "progress": progress, **dict(recipe.params)}
+    filled = reconstruct(cube, recipe.model, features=dict(recipe.features) or None, **options)
+    job.require_same_input()
+    write_dataset(filled.assign_attrs(tssmnet_job=job.key), job.out)
+    return source_counts(filled["source"].values)
 
 
 def source_counts(source: NDArray[Any]) -> dict[str, int]:
@@ -152,63 +193,22 @@ def _open_lazily(path: Path, names: Sequence[str]) -> xr.Dataset:
     return in_order(in_standard_units(cube[[*names]]))
 
 
-JOB, PREPARED, MODEL, DATA, DONE = "job.json", "prepared.json", "model", "data.zarr", "done"
-
-
-FIRST, FIRST_DONE = "first.zarr", "first"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One file to fill and all that decides its output; `folder` holds the work in progress."""
-
-    folder: Path
-    cube: Path
-    out: Path
-    recipe: Recipe
-    rows: int
-    block_bytes: int
-    grid: Grid
-    input_sha256: str
-    names: tuple[str, ...]
-
-    def pending(self, marks: str = DONE) -> list[int]:
-        """Blocks that are not written yet, or whose marks in another folder are missing."""
-        return [i for i in range(len(self.grid)) if not (self.folder / marks / f"{i}.json").is_file()]
-
-
 def _job(source: xr.Dataset, cube: Path, out: Path, recipe: Recipe, rows: int, block_bytes: int) -> Job:
-    """The job of a call, in a folder named by the input's content, the settings and the code."""
-    from tssmnet.provenance import content_hash, library_hashes
+    """The job of a call; its code is all that this module and the model reach."""
+    from tssmnet.provenance import library_hashes
 
     grid = kind_of(recipe.model).blocks(source, block_bytes).grid
-    digest = file_hash(cube)
-    names = tuple(map(str, source.data_vars))
     homes = {name: spec.where.partition(":")[0] for name, spec in RECONSTRUCTORS.items()}
     code = library_hashes([__name__, homes[recipe.model]], without=homes.values())
-    about = [digest, asdict(recipe), rows, block_bytes, asdict(grid), code]
-    key = content_hash(json.loads(json.dumps(about, default=str)))[:12]
-    return Job(out.with_name(f".{out.stem}.{key}.part"), cube, out, recipe, rows, block_bytes, grid, digest, names)
-
-
-def file_hash(path: Path) -> str:
-    """sha256 of a file, or of a folder's file names and their contents in order."""
-    digest = hashlib.sha256()
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    for file in files:
-        name = file.relative_to(path).as_posix() if path.is_dir() else ""
-        digest.update(f"{name} {file.stat().st_size} ".encode())
-        with file.open("rb") as content:
-            while part := content.read(2**22):
-                digest.update(part)
-    return digest.hexdigest()
+    names = tuple(map(str, source.data_vars))
+    return job_of(names, grid, cube, out, recipe, rows, block_bytes, code)
 
 
 def _prepare(job: Job, source: xr.Dataset, progress: bool) -> None:
     """All that comes before the blocks: the fitted models, and an output of the final size that holds no value yet."""
     job.folder.mkdir(parents=True, exist_ok=True)
-    for name in (MODEL, DATA, DONE, FIRST, FIRST_DONE):
-        shutil.rmtree(job.folder / name, ignore_errors=True)
+    for name in (PREPARED, JOB, MODEL, DATA, DONE, FIRST, FIRST_DONE):
+        remove(job.folder / name)
     blocks = Blocks(_open_lazily(job.cube, job.names), job.grid, job.block_bytes)
     kind = kind_of(job.recipe.model)
     try:
@@ -223,17 +223,17 @@ def _prepare(job: Job, source: xr.Dataset, progress: bool) -> None:
     about = {"cube": str(job.cube), "recipe": asdict(job.recipe), "block_bytes": job.block_bytes}
     about |= {"grid": asdict(job.grid), "names": job.names}
     write_atomically(job.folder / JOB, json.dumps(about, default=str).encode())
-    write_atomically(job.folder / PREPARED, b"{}")
+    note_prepared(job)
 
 
 def _create(job: Job, source: xr.Dataset, kinds: Mapping[str, Any], extra: Sequence[str]) -> None:
     """The output without values: its variables with their final size, chunks and attributes, and its coordinates."""
-
     dims = ("time", *job.grid.dims)
     all_kinds = {**kinds, **dict.fromkeys(extra, np.float32)}
     empty = {n: (dims, _zeros(job, source, d)) for n, d in all_kinds.items()}
     coords = source.coords if job.grid.dims != ("pixel",) else to_pixels(source[["ssm"]]).coords
     output = describe(xr.Dataset(empty, coords), source, job.recipe, job.input_sha256).drop_encoding()
+    output.attrs["tssmnet_job"] = job.key
     for name in output.coords:
         output[name].load()  # only what is in memory is written now
     _write_empty(output, job.folder / DATA, _output_chunks(source, job.grid))
@@ -254,10 +254,7 @@ def _zeros(job: Job, source: xr.Dataset, kind: Any) -> Any:
 
 
 def _write_empty(output: xr.Dataset, path: Path, chunks: tuple[int, ...]) -> None:
-    encoding = {n: {"chunks": chunks} for n in output.data_vars}
-    with warnings.catch_warnings():  # zarr 3 warns of text variables, which have no final specification yet
-        warnings.simplefilter("ignore")
-        output.to_zarr(path, mode="w", compute=False, consolidated=False, zarr_format=3, encoding=encoding)
+    write_zarr(output, path, {str(n): chunks for n in output.data_vars}, compute=False)
 
 
 def _output_chunks(source: xr.Dataset, grid: Grid) -> tuple[int, ...]:
@@ -283,7 +280,7 @@ class Ready:
 def _ready(folder: str, made: int) -> Ready:
     """The job in a folder; `made` tells one from another that had the folder before."""
     path = Path(folder)
-    about = json.loads((path / JOB).read_text(encoding="utf-8"))
+    about = read_json(path / JOB)
     grid = Grid(**{k: tuple(v) for k, v in about["grid"].items()})
     fitted = load(path / MODEL, Recipe(**about["recipe"]))
     first = xr.open_zarr(path / FIRST, consolidated=False, chunks=None) if fitted.FIRST else None
@@ -298,8 +295,9 @@ def _ready_in(folder: str) -> Ready:
 def first_block(folder: str, index: int) -> None:
     """Compute and keep the first pass's values of block `index` of the job in `folder`; a task as `fill_block`."""
     ready = _ready_in(folder)
-    _write_block(Path(folder) / FIRST, ready.blocks, index, ready.fitted.first_block(ready.blocks, index))
-    write_atomically(Path(folder) / FIRST_DONE / f"{index}.json", b"{}")
+    values = ready.fitted.first_block(ready.blocks, index)
+    written = write_block(Path(folder) / FIRST, ready.blocks.grid, index, values)
+    write_atomically(mark_of(Path(folder), FIRST_DONE, index), json.dumps({"values": written}))
 
 
 def fill_block(folder: str, index: int) -> dict[str, int]:
@@ -312,29 +310,27 @@ def fill_block(folder: str, index: int) -> dict[str, int]:
     """
     ready = _ready_in(folder)
     values = ready.fitted.fill_block(ready.blocks, index, ready.first)
-    _write_block(Path(folder) / DATA, ready.blocks, index, values)
+    written = write_block(Path(folder) / DATA, ready.blocks.grid, index, values)
     counts = source_counts(values["source"])
-    write_atomically(Path(folder) / DONE / f"{index}.json", json.dumps(counts).encode())
+    write_atomically(mark_of(Path(folder), DONE, index), json.dumps({"values": written, "counts": counts}))
     return counts
 
 
-def _write_block(path: Path, blocks: Blocks, index: int, values: Mapping[str, NDArray[Any]]) -> None:
-    """Arrays (time, pixel) of block `index` into their place."""
-    import zarr
-
-    region, root = blocks.grid.region(index), zarr.open_group(path, mode="r+")
-    shape = (blocks.cube.sizes["time"], *(s.stop - s.start for s in region.values()))
-    for name, array in values.items():
-        target: Any = root[name]
-        target[(slice(None), *region.values())] = array.reshape(shape)
-
-
 def _run(job: Job, scheduler: str, progress: bool) -> None:
-    """Compute the blocks that are not written yet, here or on a cluster."""
+    """Compute the blocks that are not written yet, here or on a cluster, until all are there and sound."""
+    steps: list[tuple[Callable[[str, int], Any], str, str, str]] = [(fill_block, "filling", DONE, DATA)]
+    if kind_of(job.recipe.model).FIRST:
+        steps.insert(0, (first_block, "first values", FIRST_DONE, FIRST))
     with open_cluster(scheduler) as client:
-        if kind_of(job.recipe.model).FIRST:
-            _do_blocks(first_block, "first values", job.pending(FIRST_DONE), job, client, progress)
-        _do_blocks(fill_block, "filling", job.pending(), job, client, progress)
+        for work, title, marks, data in steps:
+            for _ in range(TRIES):
+                if not (blocks := job.pending(marks, data)):
+                    break
+                _do_blocks(work, title, blocks, job, client, progress)
+            else:
+                raise TssmnetError(
+                    f"{job.folder}: what is written there does not stay as it is written; name another disk"
+                )
 
 
 def _do_blocks(
@@ -357,25 +353,25 @@ def _do_blocks(
 
 def _counts(job: Job) -> dict[str, int]:
     """Values of each source, over all blocks."""
-    parts = [json.loads((job.folder / DONE / f"{i}.json").read_text(encoding="utf-8")) for i in range(len(job.grid))]
+    parts = [read_json(mark_of(job.folder, DONE, i))["counts"] for i in range(len(job.grid))]
     return {name: sum(part[name] for part in parts) for name in SOURCE_FLAGS}
 
 
 def _place(job: Job) -> None:
-    """Give the output its name, as zarr or rewritten as netCDF, and take the work in progress away."""
-    with placing(job.out) as temporary:
-        if job.out.suffix == ".zarr":
-            os.replace(job.folder / DATA, temporary)
-        else:
+    """Give the output its name, as zarr or rewritten as netCDF."""
+    check_output(job.out, job.cube)
+    if job.out.suffix == ".zarr":
+        put(job.folder / DATA, job.out)
+    else:
+        with placing(job.out) as temporary:
             _to_netcdf(job.folder / DATA, temporary)
-    shutil.rmtree(job.folder, ignore_errors=True)
 
 
 def _to_netcdf(data: Path, path: Path) -> None:
     """Rewrite zarr as compressed netCDF, chunk by chunk in order, so that the same values give the same bytes."""
     import dask
 
-    output = xr.open_zarr(data, consolidated=False)
+    output = in_fixed_order(open_dataset(data))
     chunks = {n: v.encoding["chunks"] for n, v in output.data_vars.items()}
     output = output.drop_encoding()
     for variable in output.variables.values():
@@ -386,6 +382,7 @@ def _to_netcdf(data: Path, path: Path) -> None:
             "zlib": True,
             "complevel": 4,
             "shuffle": True,
+            "fletcher32": True,
             "chunksizes": tuple(min(c, s) for c, s in zip(chunks[n], v.shape, strict=True)),
         }
         for n, v in output.data_vars.items()

@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tssmnet.cube import CubeError, as_cube
-from tssmnet.errors import TssmnetError, require_known
+from tssmnet.errors import require_known, require_whole
 from tssmnet.models import MODELS, ModelSpec, make_model
 from tssmnet.reconstruction.blocks import Blocks
 
@@ -154,9 +154,9 @@ def choose(
     device: str,
     rows: int = 0,
 ) -> Recipe:
-    """A recipe from what the user gave; unknown names are refused before any work is done."""
-    if rows != int(rows) or rows < 0:
-        raise TssmnetError(f"rows is a number of observations, 0 for all of them; got {rows}")
+    """A recipe from what the user gave; what is unknown, or no number of its kind, is refused before any work."""
+    require_known(device, ("auto", "cpu", "cuda"), "device")
+    seed, rows = require_whole(seed, "seed", 0, 2**32 - 1), require_whole(rows, "rows", 0)
     return kind_of(model).check(Recipe(model, {}, params, seed, device, rows), features)
 
 

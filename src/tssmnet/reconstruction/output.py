@@ -59,8 +59,8 @@ def describe(filled: xr.Dataset, cube: xr.Dataset, recipe: Recipe, input_sha256:
     history = f"{_now()} {call}, tssmnet {__version__}"
     filled.attrs = _inherited(cube) | {
         "Conventions": "CF-1.11",
-        "title": f"Gap-free surface soil moisture: {cube.attrs.get('title', 'a cube without title')}",
-        "history": "\n".join(filter(None, [history, cube.attrs.get("history")])),
+        "title": _title(cube, model),
+        "history": "\n".join(filter(None, [history, str(cube.attrs.get("history", ""))])),
         "source": f"observations as given; gaps filled by {RECONSTRUCTORS[model].title}",
         "references": cube.attrs.get("references", cube.attrs.get("citation", "")) or "none given with the input",
         "license": cube.attrs.get("license", cube.attrs.get("licence", "as the input; none given with it")),
@@ -73,7 +73,23 @@ def describe(filled: xr.Dataset, cube: xr.Dataset, recipe: Recipe, input_sha256:
         "tssmnet_input_sha256": input_sha256,
         **_taken_for(cube),
     }
-    return filled
+    return in_fixed_order(filled)
+
+
+def _title(cube: xr.Dataset, model: str) -> str:
+    """What the output is, and what it is made from by the input's own title, where it has one."""
+    what = f"Gap-free daily surface soil moisture, observed and, in its gaps, filled by {RECONSTRUCTORS[model].title}"
+    return f"{what}; made from: {cube.attrs['title']}" if cube.attrs.get("title") else what
+
+
+def in_fixed_order(filled: xr.Dataset) -> xr.Dataset:
+    """The output with ``ssm`` first and every variable and coordinate in its place, however the input lists them."""
+    variables = [n for n in VARIABLE_ATTRS if n in filled.data_vars]
+    variables += sorted(str(n) for n in filled.data_vars if n not in VARIABLE_ATTRS)
+    first = [n for n in ("time", "y", "x", "pixel", "lat", "lon") if n in filled.coords]
+    coords = first + sorted(str(n) for n in filled.coords if n not in first)
+    bare = filled.reset_coords(drop=True).drop_vars([*filled.indexes])
+    return bare[variables].assign_coords({n: filled.coords[n].variable for n in coords}).assign_attrs(filled.attrs)
 
 
 def _taken_for(cube: xr.Dataset) -> dict[str, str]:
