@@ -135,6 +135,7 @@ def in_a_child_killed_at_line(number, work):
     return os.WIFSIGNALED(status)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one_step", [True, False])
 def test_a_kill_at_any_line_loses_neither_what_stood_there_nor_leaves_anything_behind(one_step, tmp_path, monkeypatch):
     if not one_step:

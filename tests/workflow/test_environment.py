@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 
@@ -52,10 +53,15 @@ def code_in(folder: str) -> list[Path]:
     return sorted(p for p in (ROOT / folder).rglob("*") if p.suffix in {".py", ".ipynb"})
 
 
+@cache
+def distributions() -> dict[str, set[str]]:
+    """The installed distributions that bring each importable name; found once, since it reads them all."""
+    return {name: {canonicalize_name(d) for d in found} for name, found in packages_distributions().items()}
+
+
 def homes_of(names: set[str]) -> dict[str, set[str]]:
     """The distributions that each imported name may come from."""
-    known = {name: {canonicalize_name(d) for d in found} for name, found in packages_distributions().items()}
-    return {name: known.get(name, {name}) for name in names}
+    return {name: distributions().get(name, {name}) for name in names}
 
 
 def test_the_lock_was_made_from_the_requirements_of_today() -> None:
