@@ -71,7 +71,7 @@ def check_cube(cube: xr.Dataset, name: str = "this cube") -> None:
     Traceback (most recent call last):
     ...
     tssmnet.cube.contract.CubeError: this cube has 1 fault:
-      1. ssm: units are '%', expected 'm3 m-3'; convert the values and set the attribute
+      1. ssm: units are '%', expected 'm3 m-3'; use cube['ssm'] = (cube['ssm'] / 100).assign_attrs(units='m3 m-3')
     """
     _read(cube, name, True)
 

@@ -28,6 +28,10 @@ COLDEST_K, WARMEST_K = 150.0, 360.0
 MOST_RAIN, LEAST_RAIN = 3000.0, -1.0
 """mm d-1: none was ever beyond; packing leaves traces below zero."""
 
+_KEEP_ONE = (
+    ": cube = cube.isel(pixel=np.sort("
+    "np.unique(np.round([cube.lat, cube.lon % 360], 9), axis=1, return_index=True)[1]))"
+)
 _STEP = "cube = cube.assign_coords(time=cube.time.dt.floor('D'))"
 _DAILY = "cube = cube.resample(time='1D').mean()"
 _FULL = "cube = cube.reindex(time=pd.date_range(cube.time.values[0], cube.time.values[-1]))"
@@ -120,7 +124,7 @@ def _degree_faults(cube: xr.Dataset, coord: str, space: tuple[str, ...], low: fl
         yield f"{coord}: units are {units!r}, expected degrees; convert the values and set the attribute"
     elif not bool(np.isfinite(values).all()):
         yield f"{coord}: {int((~np.isfinite(values)).sum())} values are not finite"
-    elif float(values.min()) < low or float(values.max()) > high:
+    elif values.size and (float(values.min()) < low or float(values.max()) > high):
         reach = max(float(values.min()), float(values.max()), key=abs)
         yield f"{coord}: values reach {reach:g}, beyond {low:.0f} to {high:.0f} degrees"
 
@@ -134,7 +138,7 @@ def _twice(cube: xr.Dataset) -> Iterator[str]:
         lat0, lon0 = places.iloc[again[0]]
         yield (
             f"lat, lon: {again.size} places occur more than once (first {lat0:g} N, {lon0:g} E, at number {again[0]}); "
-            "keep one of each"
+            f"keep one of each{_KEEP_ONE if space_dims(cube) == ('pixel',) else ''}"
         )
 
 
@@ -169,7 +173,7 @@ def target_faults(cube: xr.Dataset, found: dict[str, Statistics]) -> Iterator[st
     units = ssm.attrs.get("units")
     if not units or not is_by_volume(units):
         what = f"are {units!r}" if units else "are missing"
-        yield f"ssm: units {what}, expected 'm3 m-3'; convert the values and set the attribute"
+        yield f"ssm: units {what}, expected 'm3 m-3'; {_by_volume(units)}"
     if ssm.dtype.kind != "f":
         yield f"ssm: values are {ssm.dtype}, expected floating-point numbers with NaN where not observed"
         return
@@ -186,6 +190,13 @@ def target_faults(cube: xr.Dataset, found: dict[str, Statistics]) -> Iterator[st
             f"ssm: {int(outside.sum())} values are outside 0..1 m3 m-3 (from {about.low:g} to {about.high:g}"
             f"{_first(outside)})"
         )
+
+
+def _by_volume(units: Any) -> str:
+    """How soil moisture of other units becomes m3 m-3."""
+    if str(units).strip().lower() in ("%", "percent", "vol%", "vol. %", "% vol"):
+        return "use cube['ssm'] = (cube['ssm'] / 100).assign_attrs(units='m3 m-3')"
+    return "convert the values and set the attribute: cube['ssm'].attrs['units'] = 'm3 m-3'"
 
 
 def _look_alike(cube: xr.Dataset) -> str:
@@ -296,10 +307,10 @@ def _class_faults(variable: xr.DataArray) -> Iterator[str]:
         return
     unknown = variable.notnull() & ~variable.isin(classes)
     if n := int(unknown.sum()):
-        one = float(variable.where(unknown).max())
+        name, one = variable.name, float(variable.where(unknown).max())
         yield (
-            f"{variable.name}: {n} values are none of its flag_values, {one:g} among them{_first(unknown)}; make them "
-            f"NaN or add the class to flag_values and flag_meanings"
+            f"{name}: {n} values are none of its flag_values, {one:g} among them{_first(unknown)}; add them there, or "
+            f"make them NaN: cube[{name!r}] = cube[{name!r}].where(cube[{name!r}].isin(cube[{name!r}].flag_values))"
         )
 
 
@@ -308,10 +319,11 @@ def _physical_faults(variable: xr.DataArray, about: Statistics) -> Iterator[str]
     name, units = variable.name, variable.attrs.get("units")
     if is_temperature(variable) and (scale := to_kelvin(units)):
         low, high = (scale[0] * v + scale[1] for v in (about.low, about.high))
+        other = "degC" if scale == (1.0, 0.0) else "K"
         if low < COLDEST_K or high > WARMEST_K:
             yield (
-                f"{name}: a temperature from {low:.4g} to {high:.4g} K by its units {units!r}; are they 'degC' or "
-                f"'K'? Set cube[{name!r}].attrs['units'] to what the values are"
+                f"{name}: a temperature from {low:.4g} to {high:.4g} K by its units {units!r}; set what the values "
+                f"are, for instance cube[{name!r}].attrs['units'] = {other!r}"
             )
     if is_rain(variable) and (factor := to_mm_per_day(units)):
         low, high = factor * about.low, factor * about.high
