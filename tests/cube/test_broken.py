@@ -12,7 +12,12 @@ from tssmnet.testing import mock_cube
 
 def somewhere(cube, rng, name, value):
     """One value of a variable set, at random."""
-    new = cube[name].astype("f8" if cube[name].dtype.kind == "i" else cube[name].dtype, keep_attrs=True).copy(deep=True)
+    new = (
+        cube[name]
+        .astype("f8" if cube[name].dtype.kind == "i" else cube[name].dtype, keep_attrs=True)
+        .load()
+        .copy(deep=True)
+    )
     new.values.flat[rng.integers(new.size)] = value
     return cube.assign({name: new})
 

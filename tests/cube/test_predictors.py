@@ -156,18 +156,31 @@ def test_layers_that_exist_only_where_ssm_does_are_left_out_and_named(cube, capl
     xr.testing.assert_equal(filled["ssm"], reconstruct(cube, **TREES)["ssm"])
 
 
-def test_a_layer_that_is_in_a_fifth_of_the_gaps_harms_no_fill(cube):
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.9])
+def test_a_copy_of_ssm_that_is_in_a_part_of_the_gaps_harms_no_fill(cube, share):
     truth = mock_cube(days=150, pixels=8, seed=1, observed=1.0)["ssm"]
     gaps = cube["ssm"].isnull()
-    given = with_layers(cube, extra=0.2).drop_vars(["retrieval_flag", "seen"])
+    given = with_layers(cube, extra=share).drop_vars(["retrieval_flag", "seen"])
     errors = [rmse(truth.where(gaps), reconstruct(c, **TREES)["ssm"].where(gaps)) for c in (cube, given)]
-    assert errors[1] == pytest.approx(errors[0], abs=1e-9)
+    assert errors[1] < 1.05 * errors[0]
 
 
 def test_a_predictor_with_gaps_of_its_own_is_kept(cube):
     clouds = np.random.default_rng(2).random(cube["ssm"].shape) < 0.6
     given = cube.assign(lst=cube["air_temperature"].where(~clouds).assign_attrs(long_name="surface temperature"))
     assert "lst" in dynamic_names(as_cube(given))
+
+
+def test_rain_that_lacks_a_tenth_of_the_gaps_is_kept(cube):
+    outage = cube["ssm"].isnull() & (np.random.default_rng(3).random(cube["ssm"].shape) < 0.1)
+    given = cube.assign(precipitation=cube["precipitation"].where(~outage))
+    assert "precipitation" in dynamic_names(as_cube(given))
+
+
+def test_a_copy_of_ssm_with_gaps_like_any_days_is_kept(cube):
+    given = with_layers(cube, extra=1.0)[["ssm", "tb_v", "precipitation"]]
+    clouds = np.random.default_rng(3).random(cube["ssm"].shape) < 0.3
+    assert "tb_v" in dynamic_names(as_cube(given.assign(tb_v=given["tb_v"].where(~clouds))))
 
 
 def test_an_all_missing_predictor_is_left_out_and_vetoes_no_gap(cube, tmp_path):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from tssmnet.cube import as_cube, check_cube, dynamic_names
 from tssmnet.data.readers import esa_cci
 from tssmnet.data.readers.faults import OffWindowError, TruncatedFileError, WrongGridError, WrongProductError
 from tssmnet.data.readers.grids import ease_centres, ease_geobox, ease_window, regrid
@@ -113,3 +114,12 @@ def test_foreign_broken_mixed_and_far_files_are_refused(day, genuine, tmp_path):
         whole[["sm", "flag"]].isel(lat=slice(100, 200)).to_netcdf(tmp_path / "part.nc")
     with pytest.raises(WrongGridError, match="100 x 1440 cells"):
         esa_cci.read_image(tmp_path / "part.nc", BOX)
+
+
+def test_what_the_readers_give_are_cubes_without_predictors(genuine):
+    days = [esa_cci.read_image(p, BOX) for p in genuine("esa-cci-sm-days").values()]
+    path = genuine("hawaii-esa-cci")["hawaii-timeseries/ESA_CCI_GAPFILLED_V09_2/0165.nc"]
+    for cube in (*days, esa_cci.read_gapfilled_series(path)):
+        check_cube(cube)
+        assert dynamic_names(cube) == []
+        assert set(as_cube(cube).data_vars) == {"ssm"}
