@@ -148,8 +148,8 @@ def test_hashing_comes_before_the_fit(monkeypatch):
 
     order = []
     monkeypatch.setattr("tssmnet.provenance.content_hash", lambda value: order.append("hash") or "0" * 64)
-    fit = memory.fit
-    monkeypatch.setattr(memory, "fit", lambda *a, **k: order.append("fit") or fit(*a, **k))
+    learn = memory.learn
+    monkeypatch.setattr(memory, "learn", lambda *a, **k: order.append("fit") or learn(*a, **k))
     reconstruct(pixels(), "climatology")
     assert order[:2] == ["hash", "fit"]
 
