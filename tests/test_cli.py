@@ -37,13 +37,17 @@ def test_features_and_device_are_passed_on(cube_path, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["reconstruct", "none.zarr", "out.nc"], "none.zarr has 1 fault"),
+        (["reconstruct", "none.zarr", "out.nc"], "none.zarr: no such file or folder\n"),
         (["reconstruct", "CUBE", "out.tif"], "must end in .zarr or .nc"),
         (["reconstruct", "CUBE", "CUBE"], "would overwrite its own input"),
         (["reconstruct", "CUBE", "out.nc", "--model", "tsmnet"], "did you mean 'tssmnet'"),
         (["validate", "CUBE", "none.csv"], "none.csv: no such file"),
         (["data", "fetch", "conuss"], "did you mean 'conus'"),
         (["evaluate", "--list", "--models", "xgbost"], "did you mean 'xgboost'"),
+        (["evaluate", "--list", "--workers", "-3"], "workers must be a whole number from 1 on, it is -3"),
+        (["evaluate", "--list", "--minutes", "nan"], "minutes must be a time above 0, it is nan"),
+        (["evaluate", "--list", "--out", "CUBE"], "is no result of an evaluation; give another name for --out"),
+        (["reconstruct", "CUBE", "/proc/out.nc"], "/proc/.out.nc.lock"),
     ],
 )
 def test_errors_are_told_on_standard_error_with_code_2(arguments, message, cube_path, capsys, tmp_path, monkeypatch):
@@ -186,11 +190,21 @@ def test_book_hands_its_options_on(monkeypatch):
     assert calls[1][1:] == ["-m", "workflow.build"]
 
 
-def test_a_wrong_option_ends_with_usage(capsys):
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["reconstruct"], "the following arguments are required: CUBE, OUT"),
+        (["reconstruct", "a.zarr", "b.zarr", "--rows", "many"], "argument --rows: invalid int value: 'many'"),
+        (["recontruct"], "invalid choice: 'recontruct'"),
+    ],
+)
+def test_a_wrong_option_ends_in_one_line_that_names_it(arguments, line, capsys):
     with pytest.raises(SystemExit) as stopped:
-        cli.main(["reconstruct"])
+        cli.main(arguments)
     assert stopped.value.code == 2
-    assert "CUBE" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert line in told
+    assert told.count("\n") == 1
 
 
 def test_the_command_starts_fast_and_imports_no_heavy_library():

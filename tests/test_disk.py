@@ -2,16 +2,18 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tssmnet import disk
-from tssmnet.cube import open_dataset, write_dataset
+from tssmnet.cube import absent_chunks, open_dataset, write_dataset
 from tssmnet.disk import OutputError, check_output, differences, one_writer, placing, sums, write_atomically
 from tssmnet.testing import mock_cube
 
@@ -258,6 +260,38 @@ def test_a_lost_chunk_of_a_stored_cube_is_an_error_that_names_it(tmp_path):
         path.write_bytes(content)
     assert open_dataset(stored)["ssm"].attrs == cube["ssm"].attrs
     assert open_dataset(stored).attrs == cube.attrs
+
+
+def test_a_lost_variable_of_a_stored_cube_is_an_error_that_names_it(tmp_path):
+    stored = write_dataset(mock_cube(days=20, pixels=3), tmp_path / "cube.zarr")
+    shutil.rmtree(stored / "clay")
+    with pytest.raises(disk.TssmnetError, match="clay: the variable is lost"):
+        open_dataset(stored)
+
+
+def test_what_a_zarr_store_of_other_making_leaves_out_is_said(tmp_path):
+    cube = mock_cube(days=20, pixels=3).chunk(time=5)
+    cube["ssm"][5:10] = float("nan")
+    cube.to_zarr(tmp_path / "cube.zarr", consolidated=False)
+    assert absent_chunks(tmp_path / "cube.zarr") == "1 of 4 chunks of ssm"
+    write_dataset(cube, tmp_path / "own.zarr")
+    assert absent_chunks(tmp_path / "own.zarr") == ""
+
+
+@pytest.mark.slow
+def test_a_flipped_bit_of_a_netcdf_file_is_never_another_value(tmp_path):
+    stored = write_dataset(mock_cube(days=30, pixels=4), tmp_path / "cube.nc")
+    content, whole, rng = bytearray(stored.read_bytes()), open_dataset(stored).load(), np.random.default_rng(0)
+    for _ in range(200):
+        place, bit = rng.integers(len(content)), 1 << rng.integers(8)
+        content[place] ^= bit
+        stored.write_bytes(content)
+        content[place] ^= bit
+        try:
+            found = open_dataset(stored).load()
+        except Exception:  # of many kinds; none is a value
+            continue
+        assert all(found[n].equals(whole[n]) for n in found.variables if n in whole.variables)
 
 
 def test_a_flipped_bit_in_any_chunk_is_an_error_and_no_value(tmp_path):

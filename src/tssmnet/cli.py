@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import math
 import os
 import signal
@@ -13,7 +14,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tssmnet.errors import TssmnetError, sentence
 
@@ -27,6 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Whatever library an error comes from, it ends in one line on standard error; ``--debug`` shows where it arose.
     """
     options = parser().parse_args(arguments)
+    with _silent_remains(getattr(options, "debug", False)):
+        return _ended(options)
+
+
+def _ended(options: argparse.Namespace) -> int:
+    """The code of a command, whose error has been told."""
     try:
         with _terminated_as_interrupted():
             code: int = options.run(options)
@@ -43,6 +50,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if getattr(options, "debug", False):
             traceback.print_exc()
         return _end(_line_of(error, options), 2)
+
+
+@contextmanager
+def _silent_remains(debug: bool) -> Iterator[None]:
+    """Let nothing be printed of files that were opened half when their reader found them damaged."""
+    before = sys.unraisablehook
+    try:
+        if not debug:
+            sys.unraisablehook = lambda _: None
+        yield
+        if not debug:
+            gc.collect()
+    finally:
+        sys.unraisablehook = before
 
 
 class Terminated(KeyboardInterrupt):
@@ -88,7 +109,7 @@ def _line_of(error: Exception, options: argparse.Namespace) -> str:
     """The line of an error; one of another library is told together with the files of the command."""
     text = sentence(error)
     if isinstance(error, TssmnetError):
-        return text
+        return text.replace(" has 1 fault:\n  1. ", ": ")
     named = [str(getattr(options, n)) for n in ("cube", "stations", "out") if getattr(options, n, None)]
     names_one = getattr(error, "filename", None) is not None or any(name in text for name in named)
     files = "" if names_one else " ".join(named)
@@ -97,7 +118,10 @@ def _line_of(error: Exception, options: argparse.Namespace) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose commands all know ``--debug``."""
+    """A parser whose commands all know ``--debug``, and that says in one line what is wrong with an option."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

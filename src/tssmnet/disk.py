@@ -166,6 +166,7 @@ def _acquire(lock: Any, file: Path, path: Path) -> bool:
         lock.acquire(blocking=False)
         return False
     except Timeout:
+        file.open("a").close()  # where no file can be made there is no lock to wait for
         say(f"{path}: {_holder(file)} is at work on it; waiting until it has ended")
         lock.acquire(poll_interval=0.2)
         return True

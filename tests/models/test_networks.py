@@ -100,6 +100,19 @@ def test_a_checkpoint_of_another_training_is_refused(change, tmp_path):
         make_model("resautonet", **params).fit(X, y + 0.01 if change == "data" else y, checkpoint=tmp_path)
 
 
+@pytest.mark.parametrize("place", [3, 40, 0.5, 0.999])
+def test_a_damaged_checkpoint_is_said_and_the_training_begins_again(place, tmp_path, capsys):
+    X, y = some_samples()
+    first = make_model("resautonet", **TINY["resautonet"]).fit(X, y, checkpoint=tmp_path)
+    path = tmp_path / "checkpoint.safetensors"
+    content = bytearray(path.read_bytes())
+    content[place if isinstance(place, int) else int(place * len(content))] ^= 4
+    path.write_bytes(content)
+    again = make_model("resautonet", **TINY["resautonet"]).fit(X, y, checkpoint=tmp_path)
+    np.testing.assert_array_equal(again.predict(X), first.predict(X))
+    assert "is damaged; the training begins again" in capsys.readouterr().err
+
+
 def test_smnet_is_tssmnet_that_was_given_no_descriptors():
     X, y = some_samples()
     bare = X.features.select([n for n in X.names if X.features.groups.get(n) != "descriptor"]).at(X.time, X.pixel)

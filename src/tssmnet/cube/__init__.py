@@ -13,7 +13,16 @@ from tssmnet.cube.contract import (
     static_names,
     to_pixels,
 )
-from tssmnet.cube.files import consolidate, open_cube, open_dataset, write_cube, write_dataset, write_zarr
+from tssmnet.cube.files import (
+    absent_chunks,
+    consolidate,
+    netcdf_encoding,
+    open_cube,
+    open_dataset,
+    write_cube,
+    write_dataset,
+    write_zarr,
+)
 from tssmnet.cube.reading import NOTES, in_standard_form, in_standard_units, notes_of
 from tssmnet.cube.roles import is_rain, is_temperature, roles
 from tssmnet.cube.units import is_by_volume
@@ -23,6 +32,7 @@ __all__ = [
     "SOURCE_FLAGS",
     "SPACES",
     "CubeError",
+    "absent_chunks",
     "as_cube",
     "check_cube",
     "consolidate",
@@ -34,6 +44,7 @@ __all__ = [
     "is_categorical",
     "is_rain",
     "is_temperature",
+    "netcdf_encoding",
     "notes_of",
     "open_cube",
     "open_dataset",

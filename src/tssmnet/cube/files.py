@@ -99,7 +99,7 @@ def write_dataset(dataset: xr.Dataset, path: str | os.PathLike[str]) -> Path:
         if path.suffix == ".zarr":
             write_zarr(dataset, temporary)
         else:
-            dataset.to_netcdf(temporary, engine="h5netcdf", encoding=_netcdf_encoding(dataset))
+            dataset.to_netcdf(temporary, engine="h5netcdf", encoding=netcdf_encoding(dataset))
     return path
 
 
@@ -165,33 +165,52 @@ def consolidate(path: str | os.PathLike[str], order: Sequence[str] | None = None
 
 
 def _require_all_chunks(path: Path) -> None:
-    """Raise a `CubeError` if a zarr store that says it holds all its chunks lacks one."""
+    """Raise a `CubeError` if a zarr store that says it holds all its chunks lacks one, or a whole variable."""
     import zarr
 
     root: Any = zarr.open_group(path, mode="r", use_consolidated=False)
     if root.attrs.get(CHUNKS) != ALL_STORED:
         return
-    faults = []
-    for name, array in sorted(root.arrays()):
+    arrays = dict(root.arrays())
+    listed = json.loads((path / "zarr.json").read_text(encoding="utf-8")).get("consolidated_metadata") or {}
+    faults = [f"{name}: the variable is lost" for name in listed.get("metadata", {}) if name not in arrays]
+    for name, array in sorted(arrays.items()):
         counts = [-(-n // c) for n, c in zip(array.shape, array.chunks, strict=True)]
         keys = ["/".join(["c", *map(str, at)]) for at in np.ndindex(*counts)]
         missing = [key for key in keys if not (path / name / key).is_file()]
         if missing:
-            lost = f"{len(missing)} of {len(keys)} chunks are lost (first {missing[0]})"
-            faults.append(f"{name}: {lost}; copy or make the cube again")
+            faults.append(f"{name}: {len(missing)} of {len(keys)} chunks are lost (first {missing[0]})")
     if faults:
-        raise CubeError(faults, str(path))
+        raise CubeError([f"{fault}; copy or make the cube again" for fault in faults], str(path))
 
 
-def _netcdf_encoding(dataset: xr.Dataset) -> dict[str, dict[str, object]]:
+def absent_chunks(path: str | os.PathLike[str]) -> str:
+    """What a zarr store of other making lacks, in words; "" if it lacks nothing, or says itself that it is whole.
+
+    Other programs leave chunks out that hold missing values only, and zarr cannot tell them from lost ones.
+    """
+    if Path(path).suffix != ".zarr":
+        return ""
+    import zarr
+
+    root: Any = zarr.open_group(path, mode="r", use_consolidated=False)
+    if root.attrs.get(CHUNKS) == ALL_STORED:
+        return ""
+    counts = {name: (array.nchunks - array.nchunks_initialized, array.nchunks) for name, array in sorted(root.arrays())}
+    return ", ".join(f"{missing} of {all_of} chunks of {name}" for name, (missing, all_of) in counts.items() if missing)
+
+
+def netcdf_encoding(dataset: xr.Dataset) -> dict[str, dict[str, object]]:
     """Lossless compression for each variable; CF allows no fill value on coordinates."""
     packed = {"zlib": True, "complevel": 4, "shuffle": True, "fletcher32": True}
     encoding: dict[str, dict[str, object]] = {
         str(n): dict(packed) for n, v in dataset.data_vars.items() if v.dtype.kind in "biuf"
     }
-    encoding |= {str(n): {"_FillValue": None} for n, v in dataset.coords.items() if v.dtype.kind == "f"}
+    for name, coord in dataset.coords.items():
+        if coord.dtype.kind in "biuf":
+            encoding[str(name)] = (dict(packed) if coord.ndim else {}) | {"_FillValue": None}
     if "time" in dataset.coords and dataset["time"].dtype.kind == "M":
-        encoding["time"] = {"units": "days since 1970-01-01", "calendar": "standard", "dtype": "int32"}
+        encoding["time"] = {"units": "days since 1970-01-01", "calendar": "standard", "dtype": "int32", **packed}
     return encoding
 
 

@@ -13,7 +13,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +29,7 @@ from tssmnet.errors import TssmnetError, require_known
 from tssmnet.features.samples import Samples
 from tssmnet.models.base import Float, Model, check_same_features
 from tssmnet.models.holdout import held_out
+from tssmnet.progress import say
 
 CHECKPOINT = "checkpoint.safetensors"
 WEIGHTS = "weights.safetensors"
@@ -388,20 +389,22 @@ class _Trainer:
             for i, moment in optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer.{n}.{i}.{k}": v for k, v in moment.items()}
         tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
-        state = {"key": self.key, "epoch": self.epoch, "best_epoch": self.best_epoch, "history": self.history}
-        write_atomically(path, save(tensors, metadata={"state": json.dumps(state)}))
+        state = json.dumps(
+            {"key": self.key, "epoch": self.epoch, "best_epoch": self.best_epoch, "history": self.history}
+        )
+        write_atomically(path, save(tensors, metadata={"state": state, "sha256": _sum_of(tensors, state)}))
 
     def _resume(self, path: Path) -> None:
-        from safetensors import safe_open
-
-        with safe_open(path, framework="pt", device=str(self.fabric.device)) as file:
-            state = json.loads(file.metadata()["state"])
-            if state["key"] != self.key:
-                raise TssmnetError(
-                    f"{path} belongs to another training (other data, parameters or seed); "
-                    "give an empty checkpoint folder or delete the file"
-                )
-            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a mapping)
+        found = _checkpoint_in(path)
+        if found is None:
+            return
+        tensors, state = found
+        if state["key"] != self.key:
+            raise TssmnetError(
+                f"{path} belongs to another training (other data, parameters or seed); "
+                "give an empty checkpoint folder or delete the file"
+            )
+        tensors = {k: v.to(self.fabric.device) for k, v in tensors.items()}
         self.net.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("net.")})
         self.best = {k[5:]: v for k, v in tensors.items() if k.startswith("best.")}
         self.epoch, self.best_epoch, self.history = state["epoch"], state["best_epoch"], state["history"]
@@ -414,6 +417,31 @@ class _Trainer:
                 moments_of[int(n)].setdefault(int(i), {})[name] = value
         for optimizer, moments in zip(self.optimizers, moments_of, strict=True):
             optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+
+
+def _checkpoint_in(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Tensors and state of a checkpoint; None, which is said, if it is not as it was written."""
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata()
+            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a mapping)
+        if about["sha256"] == _sum_of(tensors, about["state"]):
+            return tensors, json.loads(about["state"])
+    except Exception:  # the reader raises many kinds on a damaged file
+        pass
+    say(f"{path} is damaged; the training begins again")
+    return None
+
+
+def _sum_of(tensors: Mapping[str, Tensor], state: str) -> str:
+    """sha256 of all that a checkpoint holds."""
+    digest = hashlib.sha256(state.encode())
+    for name in sorted(tensors):
+        raw = tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes()
+        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)} ".encode() + raw)
+    return digest.hexdigest()
 
 
 def make_optimizers(net: nn.Module, config: TrainingConfig) -> list[torch.optim.Optimizer]:

@@ -29,8 +29,10 @@ from numpy.typing import NDArray
 from tssmnet.cluster import check_cluster, open_cluster
 from tssmnet.cube import (
     SOURCE_FLAGS,
+    absent_chunks,
     in_standard_form,
     in_standard_units,
+    netcdf_encoding,
     open_dataset,
     to_pixels,
     write_dataset,
@@ -39,7 +41,7 @@ from tssmnet.cube import (
 from tssmnet.disk import check_output, one_writer, placing, put, real, remove, write_atomically
 from tssmnet.errors import TssmnetError, require_whole
 from tssmnet.models.base import read_json
-from tssmnet.progress import bar, quiet
+from tssmnet.progress import bar, quiet, say
 from tssmnet.reconstruction.blocks import BLOCK_BYTES, Blocks, Grid, in_order, storage_chunks
 from tssmnet.reconstruction.fitted import RECONSTRUCTORS, Fitted, Recipe, choose, cube_for, kind_of, load
 from tssmnet.reconstruction.job import (
@@ -150,9 +152,10 @@ def reconstruct_file(
 
 def _in_blocks(source: xr.Dataset, job: Job, scheduler: str, progress: bool) -> dict[str, int]:
     """Fill block by block, as far as it is not done yet, and give the output its name."""
-    if not is_prepared(job):
-        _prepare(job, source, progress)
-    _run(job, scheduler, progress)
+    with open_cluster(scheduler) as client:
+        if not is_prepared(job):
+            _prepare(job, source, progress)
+        _run(job, client, progress)
     counts = _counts(job)
     job.require_same_input()
     _place(job)
@@ -182,6 +185,8 @@ def source_counts(source: NDArray[Any]) -> dict[str, int]:
 def _open_checked(path: Path, recipe: Recipe) -> xr.Dataset:
     """A cube as dask arrays, checked chunk by chunk, also where its file holds each variable in one piece."""
     cube = open_dataset(path)
+    if absent := absent_chunks(path):
+        say(f"{path}: {absent} are not stored and are read as missing; zarr cannot tell whether they were lost")
     if path.suffix == ".nc" and max(v.nbytes for v in cube.variables.values()) > BLOCK_BYTES:
         cube = open_dataset(path, chunks="auto")
     return in_order(cube_for(cube, recipe, str(path)))
@@ -214,6 +219,7 @@ def _prepare(job: Job, source: xr.Dataset, progress: bool) -> None:
     try:
         kind.learn_blocks(blocks, job.rows, job.recipe, job.folder, progress).save(job.folder / MODEL)
     except TssmnetError as error:
+        remove(job.folder)  # it would end so each time
         raise TssmnetError(f"{job.cube.name}: {error}") from None
     _create(job, source, {"ssm": source["ssm"].dtype, "ssm_model": np.float32, "source": np.int8}, kind.EXTRA)
     if kind.FIRST:
@@ -316,21 +322,18 @@ def fill_block(folder: str, index: int) -> dict[str, int]:
     return counts
 
 
-def _run(job: Job, scheduler: str, progress: bool) -> None:
+def _run(job: Job, client: Any, progress: bool) -> None:
     """Compute the blocks that are not written yet, here or on a cluster, until all are there and sound."""
     steps: list[tuple[Callable[[str, int], Any], str, str, str]] = [(fill_block, "filling", DONE, DATA)]
     if kind_of(job.recipe.model).FIRST:
         steps.insert(0, (first_block, "first values", FIRST_DONE, FIRST))
-    with open_cluster(scheduler) as client:
-        for work, title, marks, data in steps:
-            for _ in range(TRIES):
-                if not (blocks := job.pending(marks, data)):
-                    break
-                _do_blocks(work, title, blocks, job, client, progress)
-            else:
-                raise TssmnetError(
-                    f"{job.folder}: what is written there does not stay as it is written; name another disk"
-                )
+    for work, title, marks, data in steps:
+        for _ in range(TRIES):
+            if not (blocks := job.pending(marks, data)):
+                break
+            _do_blocks(work, title, blocks, job, client, progress)
+        else:
+            raise TssmnetError(f"{job.folder}: what is written there does not stay as it is; name another disk")
 
 
 def _do_blocks(
@@ -387,7 +390,6 @@ def _to_netcdf(data: Path, path: Path) -> None:
         }
         for n, v in output.data_vars.items()
     }
-    encoding |= {str(n): {"_FillValue": None} for n, v in output.coords.items() if v.dtype.kind == "f"}
-    encoding["time"] = {"units": "days since 1970-01-01", "calendar": "standard", "dtype": "int32"}
+    encoding |= {n: e for n, e in netcdf_encoding(output).items() if n in output.coords}
     with dask.config.set(scheduler="synchronous"):
         output.to_netcdf(path, engine="h5netcdf", encoding=encoding)

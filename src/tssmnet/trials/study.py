@@ -33,7 +33,7 @@ from tssmnet.cache import store_folder
 from tssmnet.cube import to_pixels
 from tssmnet.disk import write_atomically
 from tssmnet.earth import SEASONS
-from tssmnet.errors import require_known
+from tssmnet.errors import TssmnetError, require_known, require_whole
 from tssmnet.features.build import FEATURE_SETS, build_features
 from tssmnet.features.samples import Features
 from tssmnet.filler.evidence import distance_to_observation
@@ -537,6 +537,18 @@ def write_result(result: Mapping[str, Any], path: Path) -> None:
     write_atomically(path, json.dumps(result, indent=1) + "\n")
 
 
+def check_result_path(path: Path) -> None:
+    """Raise an error if something stands at `path` that is no result of an evaluation."""
+    if not path.exists():
+        return
+    try:
+        sound = "stamp" in json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        sound = False
+    if not sound:
+        raise TssmnetError(f"{path} is there already and is no result of an evaluation; give another name for --out")
+
+
 def chosen_runs(options: argparse.Namespace) -> dict[str, list[Run]]:
     """The runs that the options of the command ask for, by part; a quick taste is a part of its own."""
     for name in options.models or ():
@@ -555,6 +567,11 @@ def command(options: argparse.Namespace) -> int:
     """What ``tssmnet evaluate`` does; 1 if a run failed."""
     from tssmnet.profiles import profile_cube
 
+    require_whole(options.workers, "workers", 1)
+    if not options.minutes > 0:
+        raise TssmnetError(f"minutes must be a time above 0, it is {options.minutes}")
+    if options.out is not None:
+        check_result_path(options.out)
     chosen = chosen_runs(options)
     bench = Bench(profile_cube("conus"), options.device)
     folder = store_folder() / "evaluate"
