@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -205,6 +206,26 @@ def test_a_kill_around_the_swap_leaves_an_output_and_no_work_behind(moment, suff
     filled = reconstruct_file(source, out, **TREES)
     assert filled.counts["observed"] == int(a_cube()["ssm"].count())
     assert open_dataset(out).attrs["tssmnet_model"] == "xgboost"
+    assert hidden(tmp_path) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+def test_kills_at_any_moment_end_in_the_same_output(suffix, source, tmp_path):
+    began = time.monotonic()
+    reconstruct_file(source, tmp_path / "once" / f"out{suffix}", **TREES)
+    rng, seconds = np.random.default_rng(5), 5 + time.monotonic() - began
+    out = tmp_path / f"out{suffix}"
+    for delay in rng.uniform(2, seconds, 8):
+        run = start(source, out)
+        time.sleep(delay)
+        run.kill()
+        run.communicate()
+        if out.exists():  # whole, whenever it is there
+            open_dataset(out).load()
+    reconstruct_file(source, out, **TREES)
+    found, once = (open_dataset(p).load() for p in (out, tmp_path / "once" / f"out{suffix}"))
+    xr.testing.assert_identical(found.drop_attrs(), once.drop_attrs())
     assert hidden(tmp_path) == []
 
 

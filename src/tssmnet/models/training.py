@@ -3,7 +3,7 @@
 The dynamic features (time x pixel, d), the static ones (pixel, s) and the index of the samples live on the device; a
 batch is gathered there from a slice of a shuffled index. Everything that changes from step to step is a function of the
 seed and the step (order, dropout, learning rate), so a checkpoint holds weights, optimiser moments and the history, and
-a run that was killed ends in the same bits as one that was not.
+a run that was killed ends in the same bits as one that was not, on the same number of threads.
 """
 
 from __future__ import annotations

@@ -108,8 +108,10 @@ def reconstruct_file(
     cube, out
         ``.zarr`` or ``.nc``. `out` appears when it is whole; what stood there stays until then.
     model, features, seed, device, progress, **params
-        As in `tssmnet.reconstruct`, whose values this gives (to rounding) on a cube whose features fit in memory, that
-        has no more than `rows` observations, and whose variables are in the order of their names.
+        As in `tssmnet.reconstruct`, whose values this gives, to 1e-5 m3 m-3, on a cube whose features fit in memory,
+        that has no more than `rows` observations, and whose variables are in the order of their names; blocks of any
+        size give them. The same call gives the same zarr, byte for byte but for the time in the attribute ``history``
+        (`SOURCE_DATE_EPOCH` sets it), and netCDF of the same values. See there for the number of threads.
     rows
         Training rows at most. Of more observations, pixels are drawn evenly over the map, and from each the same
         number of days; the filler takes all days of patches of pixels.
@@ -371,7 +373,7 @@ def _place(job: Job) -> None:
 
 
 def _to_netcdf(data: Path, path: Path) -> None:
-    """Rewrite zarr as compressed netCDF, chunk by chunk in order, so that the same values give the same bytes."""
+    """Rewrite zarr as compressed netCDF, chunk by chunk, each with its checksum."""
     import dask
 
     output = in_fixed_order(open_dataset(data))
