@@ -96,13 +96,10 @@ def test_formulas_of_all_metrics_but_the_count_are_found_and_safe_in_a_table() -
         assert "|" not in formula
 
 
-def test_entries_of_data_and_calls_name_what_they_speak_of() -> None:
-    import tssmnet
+def test_the_entry_of_a_data_set_names_its_licence() -> None:
     from tssmnet.data.registry import load_manifest
 
     for entry in load_manifest().values():
         text = tables.data_entry(entry)
         assert entry.title in text
         assert "**Licence**" in text
-    assert "tssmnet.score(reference, estimate, dim='time'" in tables.call_entry(tssmnet.score)
-    assert "**params" in tables.call_entry(tssmnet.reconstruct)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -269,16 +268,3 @@ def data_entry(entry: DataSet) -> str:
         ["- **Steps** " + " ".join(f"({i}) {step}" for i, step in enumerate(entry.steps, 1))] if entry.steps else []
     )
     return "\n".join(lines)
-
-
-def call_entry(function: Callable[..., Any]) -> str:
-    """A public call as Markdown: its signature, its first line, and its whole docstring to unfold."""
-    home = function.__module__
-    text = inspect.cleandoc(function.__doc__ or "")
-    names = [
-        f"{p.name}={p.default!r}" if p.default is not p.empty else f"{'**' * (p.kind is p.VAR_KEYWORD)}{p.name}"
-        for p in inspect.signature(function).parameters.values()
-    ]
-    head = f"**`tssmnet.{function.__name__}({', '.join(names)})`** · in `{home}`"
-    unfold = f"`````{{dropdown}} Parameters, returns, errors\n````text\n{text}\n````\n`````"
-    return f"{head}\n\n{text.splitlines()[0]}\n\n{unfold}"
