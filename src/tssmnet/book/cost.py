@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tssmnet.book.speed import LAND
 from tssmnet.data import processing
 from tssmnet.data.china.settings import Settings
 from tssmnet.data.readers.grids import (
@@ -26,9 +27,6 @@ from tssmnet.data.readers.grids import (
     sinusoidal_tiles,
 )
 from tssmnet.data.readers.rasters import slopes
-
-LAND = 118_000
-"""Cells of 9 km on China's land, which are filled; the window has more, with sea and neighbours."""
 
 COMPOSITES = 23
 """Of 16 days, in a year."""

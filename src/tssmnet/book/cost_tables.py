@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from tssmnet.book import speed
-from tssmnet.book.cost import LAND, Stage, stored
+from tssmnet.book.cost import Stage, stored
+from tssmnet.book.speed import OBSERVED, PIXEL_DAYS
 from tssmnet.book.style import COLOURS, style
 from tssmnet.data.registry import DataSet
 
@@ -19,16 +20,7 @@ ACCESS = {
     "cds": "client, account",
 }
 
-PIXEL_DAYS = LAND * 2557
-"""Land cells of the study times the days of seven years."""
-
-OBSERVED = 0.4
-"""Share of the pixel-days that is observed, assumed."""
-
 FEATURES = 117
-
-PEAK_SHARE = 0.1
-"""Share of a GPU's stated peaks that is reached, assumed."""
 
 
 def accounts(wanted: Sequence[DataSet]) -> pd.DataFrame:
@@ -105,17 +97,9 @@ def later_stages(
 def gpu_table(epochs: int) -> pd.DataFrame:
     """Projected hours of training and filling on each GPU."""
     prediction, step = speed.work_of("tssmnet", FEATURES)
-    work = (
+    tasks = (
         (training_task(epochs), step, OBSERVED * epochs * PIXEL_DAYS, 16_384),
         ("seven years of China filled", prediction, PIXEL_DAYS, 262_144),
     )
-    rows = [
-        {
-            "stage": stage,
-            "GPU": gpu.name,
-            "GPU hours": speed.projected_minutes(operations, count, batch, gpu, PEAK_SHARE)["minutes"] / 60,
-        }
-        for gpu in speed.GPUS
-        for stage, operations, count, batch in work
-    ]
-    return pd.DataFrame(rows).set_index("stage")
+    hours = speed.projection(tasks)["minutes"] / 60
+    return hours.rename("GPU hours").rename_axis(["GPU", "stage"]).reset_index().set_index("stage")

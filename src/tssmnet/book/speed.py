@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,7 +96,7 @@ def training_table(content: Mapping[str, Any]) -> pd.DataFrame:
 def reconstruction_table(content: Mapping[str, Any]) -> pd.DataFrame:
     """The fillings of ``benchmark-reconstruction.json``, each from a process of its own."""
     groups = {
-        "China": [*content["china"], *content.get("seven_years", ())],
+        "China": _china(content),
         **{f"over {k}": v for k, v in content["scaling"].items()},
     }
     groups["the filler"] = content["filler"]["runs"]
@@ -116,6 +116,18 @@ def reconstruction_table(content: Mapping[str, Any]) -> pd.DataFrame:
         for r in members
     ]
     return pd.DataFrame(rows).set_index("run")
+
+
+def spans(content: Mapping[str, Any]) -> str:
+    """Minutes and memory of each span of days over China in ``benchmark-reconstruction.json``, in words."""
+    return ", ".join(
+        f"{r['days']:,} days: {r['seconds'] / 60:.1f} minutes and {r['peak_memory_gb']:.2f} GB at most"
+        for r in _china(content)
+    )
+
+
+def _china(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [*content["china"], *content.get("seven_years", ())]
 
 
 def floor_table(content: Mapping[str, Any]) -> pd.DataFrame:
@@ -151,6 +163,17 @@ def draw_scaling(rows: Mapping[str, Sequence[Mapping[str, float]]], value: str, 
     return fig
 
 
+def sooner(ratio: float | None) -> str:
+    """How much sooner a schedule reaches the usual recipe's best loss, in words.
+
+    Examples
+    --------
+    >>> sooner(3.49), sooner(None)
+    ('3.5 times sooner', 'not at all')
+    """
+    return f"{ratio:.1f} times sooner" if ratio else "not at all"
+
+
 @dataclass(frozen=True)
 class Gpu:
     """Peaks that a maker states of a GPU, for dense products and for reading its memory."""
@@ -166,6 +189,18 @@ as bfloat16)."""
 
 LAUNCH_US = 5.0
 """Time to start one kernel, an assumption: a GPU waits this long for each of a step's operations."""
+
+PEAK_SHARE = 0.1
+"""Share of a GPU's stated peaks that is reached, an assumption."""
+
+LAND = 118_000
+"""Cells of 9 km on China's land, which are filled; the window has more, with sea and neighbours."""
+
+PIXEL_DAYS = LAND * 2557
+"""Land cells of China times the days of seven years."""
+
+OBSERVED = 0.4
+"""Share of the pixel-days that is observed, an assumption."""
 
 
 @dataclass(frozen=True)
@@ -224,14 +259,14 @@ def _Results() -> Any:
     return Results()
 
 
-def projected_minutes(work: Work, samples: float, batch: int, gpu: Gpu, share: float) -> dict[str, float]:
+def projected_minutes(work: Work, samples: float, batch: int, gpu: Gpu, share: float = PEAK_SHARE) -> dict[str, float]:
     """Minutes that `samples` would take on a GPU, each limit alone: a projection, not a measurement.
 
     `work`: of one sample, and kernels of a batch.
     `samples`: samples in all, over all epochs.
     `batch`: samples of a step.
     `gpu`: its peaks.
-    `share`: share of both peaks that is reached, an assumption.
+    `share`: share of both peaks that is reached.
     Returns minutes by ``arithmetic``, ``memory``, ``launches``, and the largest of them, ``minutes``.
     """
     parts = {
@@ -241,3 +276,16 @@ def projected_minutes(work: Work, samples: float, batch: int, gpu: Gpu, share: f
     }
     minutes = {k: v / 60 for k, v in parts.items()}
     return {**minutes, "minutes": max(minutes.values())}
+
+
+def projection(tasks: Iterable[tuple[str, Work, float, int]]) -> pd.DataFrame:
+    """`projected_minutes` of each task on each of `GPUS`; index GPU and work.
+
+    `tasks`: name, work of one sample, samples in all, samples of a step.
+    """
+    rows = [
+        {"GPU": gpu.name, "work": name, **projected_minutes(work, samples, batch, gpu)}
+        for gpu in GPUS
+        for name, work, samples, batch in tasks
+    ]
+    return pd.DataFrame(rows).set_index(["GPU", "work"])
