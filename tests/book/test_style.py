@@ -61,6 +61,12 @@ def test_a_cube_of_pixels_and_a_cube_of_a_grid_are_both_mapped(space: dict[str, 
     assert png_of(fig)[:4] == b"\x89PNG"
 
 
+def test_a_place_is_a_share_of_the_map() -> None:
+    cube = xr.Dataset(coords={"lon": ("pixel", [80.0, 100.0, 120.0]), "lat": ("pixel", [20.0, 40.0, 30.0])})
+    assert maps.pixels_near(cube, [1.0, 0.5]).tolist() == [2]
+    assert maps.pixels_near(cube, [0.0, 0.0], 2).tolist() == [0, 1]
+
+
 def test_synthetic_data_are_marked_on_the_figure_itself() -> None:
     field = mock_cube(days=5, pixels=6).ssm.mean("time")
     fig = maps.map_fields({"": field}, synthetic=True)

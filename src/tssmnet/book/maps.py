@@ -178,6 +178,13 @@ def _edges(centres: NDArray[Any]) -> NDArray[np.float64]:
     return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
 
 
+def pixels_near(cube: Any, place: Sequence[float], count: int = 1) -> NDArray[np.int64]:
+    """The pixels nearest to a place given as shares of the map, from west to east and from south to north."""
+    lon, lat = cube["lon"].values, cube["lat"].values
+    away = (lon - lon.min() - place[0] * np.ptp(lon)) ** 2 + (lat - lat.min() - place[1] * np.ptp(lat)) ** 2
+    return np.argsort(away, kind="stable")[:count]
+
+
 def map_fields(
     fields: Mapping[str, Any],
     quantity: str = "ssm",
