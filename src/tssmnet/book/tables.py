@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from tssmnet.data.registry import DataSet
 from tssmnet.gaps import GAP_KINDS
@@ -73,6 +74,12 @@ def formula_of(function: Callable[..., Any]) -> str:
     """
     found = re.search(r"\.\. math::(.*?)(?:\n\s*\n|$)", function.__doc__ or "", re.S)
     return " ".join(found[1].split()).replace("|", r"\vert ") if found else ""
+
+
+def classes_of(variable: xr.DataArray) -> dict[int, str]:
+    """The classes of a variable, value to words, from its ``flag_values`` and ``flag_meanings``."""
+    values, words = np.atleast_1d(variable.attrs["flag_values"]), str(variable.attrs["flag_meanings"]).split()
+    return {int(value): word.replace("_", " ") for value, word in zip(values, words, strict=True)}
 
 
 def loss_and_r2_differ(table: pd.DataFrame) -> float:
