@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from tssmnet.cli import main
 from tssmnet.cube import CubeError, as_cube, check_cube, dynamic_names, notes_of
 from tssmnet.data.hawaii import hawaii_cube
 from tssmnet.data.readers.smap import read_series
@@ -192,6 +193,28 @@ def test_an_all_missing_predictor_is_left_out_and_vetoes_no_gap(cube, tmp_path):
     only.to_netcdf(tmp_path / "cube.nc", engine="h5netcdf")
     assert reconstruct_file(tmp_path / "cube.nc", tmp_path / "filled.nc", "linear").counts["outside"] == 0
     assert extend(only, tmp_path / "filled.zarr", "climatology").added == 150
+
+
+def test_where_nothing_can_be_said_in_any_gap_one_line_says_why(cube, tmp_path, monkeypatch, capsys):
+    # predictors without any value in the gaps are left out at the door; here they come through it
+    monkeypatch.setattr("tssmnet.cube.check.without_use", lambda *_: ([], []))
+    names = ("precipitation", "air_temperature")
+    given = cube.assign({n: cube[n].where(cube["ssm"].notnull()) for n in names})
+    said = (
+        rf"ssm: nothing can be said in any of its {int(cube['ssm'].isnull().sum())} gaps, since all of its predictors"
+    )
+    with pytest.raises(CubeError, match=said + r" are missing there \(precipitation, air_temperature\)"):
+        reconstruct(given, **TREES)
+    given.to_netcdf(tmp_path / "cube.nc", engine="h5netcdf")
+    for whole in (False, True):  # streamed, and in memory
+        monkeypatch.setattr("tssmnet.reconstruction.by_samples.SampleModel.whole", lambda *_, whole=whole: whole)
+        assert main(["reconstruct", *(str(tmp_path / n) for n in ("cube.nc", "out.zarr")), "--model", "xgboost"]) == 2
+        told = capsys.readouterr().err
+        assert f"{tmp_path / 'cube.nc'}: ssm: nothing can be said" in told
+        assert told.count("\n") == 1
+        assert [p.name for p in tmp_path.iterdir()] == ["cube.nc"]
+    main(["reconstruct", str(tmp_path / "cube.nc"), str(tmp_path / "out.zarr"), "--model", "linear"])
+    assert " 0 outside" in capsys.readouterr().out  # the advice, followed
 
 
 def test_a_model_without_predictors_asks_nothing_of_them(cube):

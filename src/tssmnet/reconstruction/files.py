@@ -61,8 +61,8 @@ from tssmnet.reconstruction.job import (
     note_prepared,
     write_block,
 )
-from tssmnet.reconstruction.memory import reconstruct
-from tssmnet.reconstruction.output import describe, in_fixed_order
+from tssmnet.reconstruction.memory import fill_whole
+from tssmnet.reconstruction.output import describe, in_fixed_order, require_filled, source_counts
 
 Float = NDArray[np.float32]
 
@@ -159,6 +159,11 @@ def _in_blocks(source: xr.Dataset, job: Job, scheduler: str, progress: bool) -> 
             _prepare(job, source, progress)
         _run(job, client, progress)
     counts = _counts(job)
+    try:
+        require_filled(counts, source, str(job.cube))
+    except TssmnetError:
+        remove(job.folder)  # it would end so each time
+        raise
     job.require_same_input()
     _place(job)
     return counts
@@ -166,22 +171,14 @@ def _in_blocks(source: xr.Dataset, job: Job, scheduler: str, progress: bool) -> 
 
 def _counts_of(out: Path) -> dict[str, int]:
     """Values of each source in an output that stands there."""
-    source = open_dataset(out)["source"].data
-    return {name: int((source == flag).sum()) for name, flag in SOURCE_FLAGS.items()}
+    return source_counts(open_dataset(out)["source"].data)
 
 
 def _in_memory(cube: xr.Dataset, job: Job, progress: bool) -> dict[str, int]:
-    recipe = job.recipe
-    options = {"seed": recipe.seed, "device": recipe.device, "progress": progress, **dict(recipe.params)}
-    filled = reconstruct(cube, recipe.model, features=dict(recipe.features) or None, **options)
+    filled = fill_whole(cube, job.recipe, progress, str(job.cube))
     job.require_same_input()
     write_dataset(filled.assign_attrs(tssmnet_job=job.key), job.out)
     return source_counts(filled["source"].values)
-
-
-def source_counts(source: NDArray[Any]) -> dict[str, int]:
-    """How many values there are of each source."""
-    return {name: int((source == flag).sum()) for name, flag in SOURCE_FLAGS.items()}
 
 
 def _open_checked(path: Path, recipe: Recipe) -> xr.Dataset:

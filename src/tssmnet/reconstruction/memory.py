@@ -13,8 +13,8 @@ import xarray as xr
 
 from tssmnet.cube import from_pixels, to_pixels
 from tssmnet.progress import quiet
-from tssmnet.reconstruction.fitted import choose, cube_for, learn
-from tssmnet.reconstruction.output import describe
+from tssmnet.reconstruction.fitted import Recipe, choose, cube_for, learn
+from tssmnet.reconstruction.output import describe, require_filled
 
 
 def reconstruct(
@@ -62,7 +62,7 @@ def reconstruct(
     Raises
     ------
     CubeError
-        If the dataset is no cube.
+        If the dataset is no cube, or nothing can be said in any of its gaps.
     UnknownNameError
         If there is no such model, feature set or parameter.
 
@@ -73,12 +73,16 @@ def reconstruct(
     >>> int(filled.ssm.isnull().sum())
     0
     """
+    recipe = choose(model, features, params, seed, device, rows)
+    return fill_whole(cube_for(cube, recipe), recipe, not quiet() if progress is None else progress)
+
+
+def fill_whole(cube: xr.Dataset, recipe: Recipe, progress: bool, name: str = "this cube") -> xr.Dataset:
+    """A checked cube filled in memory, as `reconstruct` gives it; `name` is what messages call it."""
     from tssmnet.provenance import content_hash
 
-    recipe = choose(model, features, params, seed, device, rows)
-    cube = cube_for(cube, recipe)
     digest = content_hash(cube)
-    progress = not quiet() if progress is None else progress
     pixels = to_pixels(cube).load()
-    filled = from_pixels(learn(pixels, recipe, progress=progress).fill(pixels, progress=progress), cube)
-    return describe(filled, cube, recipe, digest)
+    filled = learn(pixels, recipe, progress=progress).fill(pixels, progress=progress)
+    require_filled(filled["source"].values, cube, name)
+    return describe(from_pixels(filled, cube), cube, recipe, digest)

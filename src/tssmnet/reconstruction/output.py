@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from tssmnet.cube import NOTES, SOURCE_FLAGS, notes_of, roles
+from tssmnet.cube import NOTES, SOURCE_FLAGS, CubeError, dynamic_names, notes_of, roles
 from tssmnet.reconstruction.fitted import RECONSTRUCTORS, Recipe
 
 VARIABLE_ATTRS: dict[str, dict[str, Any]] = {
@@ -41,6 +42,24 @@ VARIABLE_ATTRS: dict[str, dict[str, Any]] = {
     "time": {"long_name": "day", "standard_name": "time", "axis": "T"},
 }
 """CF attributes of what is written; those a variable has already are kept, but for ``ssm``."""
+
+
+def source_counts(source: Any) -> dict[str, int]:
+    """How many values there are of each source; `source` may be lazy."""
+    return {name: int((source == flag).sum()) for name, flag in SOURCE_FLAGS.items()}
+
+
+def require_filled(source: Any, cube: xr.Dataset, name: str) -> None:
+    """Raise a `CubeError` if a cube has gaps and nothing could be said in any; `source` may be counted already."""
+    counts = source if isinstance(source, Mapping) else source_counts(source)
+    gaps = sum(n for origin, n in counts.items() if origin != "observed")
+    if gaps and gaps == counts["outside"]:
+        missing = ", ".join(dynamic_names(cube))
+        fault = (
+            f"ssm: nothing can be said in any of its {gaps} gaps, since all of its predictors are missing there "
+            f"({missing}); give these values in the gaps, or use model 'linear' or 'climatology', which need none"
+        )
+        raise CubeError([fault], name)
 
 
 def describe(filled: xr.Dataset, cube: xr.Dataset, recipe: Recipe, input_sha256: str) -> xr.Dataset:
