@@ -60,9 +60,9 @@ def test_stations_and_smap_are_dots_and_products_lines():
 
 
 def test_causes_are_stacked_to_the_whole():
-    months = np.array(["2016-01", "2016-02"], "datetime64[M]")
-    share = {"observed": np.array([0.3, 0.6]), "frost": np.array([0.7, 0.4])}
-    fig = plots.cause_bars(months, share, {"observed": "0.8", "frost": "0.2"})
+    months = pd.to_datetime(["2016-01-01", "2016-02-01"])
+    share = pd.DataFrame({"observed": [0.3, 0.6], "frost": [0.7, 0.4]}, index=months)
+    fig = plots.cause_bars(share, {"observed": "0.8", "frost": "0.2"})
     bars = fig.axes[0].patches
     assert max(p.get_y() + p.get_height() for p in bars) == pytest.approx(1.0)
     assert {round(p.get_width()) for p in bars} == {28}  # days

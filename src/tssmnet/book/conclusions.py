@@ -10,13 +10,19 @@ import pandas as pd
 import xarray as xr
 
 from tssmnet.book.paper import thin_cube
-from tssmnet.book.truth import COLD_ORBIT, cached_random_split, errors_by, gap_causes
+from tssmnet.book.truth import COLD_ORBIT, ORBIT, Labels, cached_random_split, errors_by, gap_causes
 from tssmnet.book.validation import RECONSTRUCTIONS, SHORT, Study, at_station_days
 from tssmnet.metrics import pooled, stations
 from tssmnet.trials.trial import cached_trial
 
 TRAINED = (("tssmnet", "base+screened"), ("tssmnet", "base+desc"), ("smnet", "base"))
 """Model and feature set of the rows of Table 3 that the conclusions speak of."""
+
+COLD = ("frost", "snow", COLD_ORBIT)
+"""Causes of gaps on frozen or snow-covered ground."""
+
+KINDS = ("cold", "orbit", "other")
+"""Kinds of gaps: frozen or snow-covered ground, between orbits over thawed soil, and the others."""
 
 
 def coverage(study: Study) -> dict[str, float]:
@@ -52,24 +58,27 @@ def by_stations(study: Study, **draws: Any) -> dict[str, Any]:
     return found
 
 
+def gap_kinds(study: Study) -> Labels:
+    """What the ground is like in each gap, shape (time, pixel): index into `KINDS`, -1 on SMAP's days."""
+    cause, causes = gap_causes(study.parts["observations"], study.parts["truth"])
+    cold = [causes.index(name) for name in causes if name in COLD]
+    return np.select([study.observed, np.isin(cause, cold), cause == causes.index(ORBIT)], [-1, 0, 1], 2)
+
+
 def by_truth(study: Study, **draws: Any) -> dict[str, pd.DataFrame]:
     """Table 4 from the truth, everywhere and in the gaps, and the errors of TsSMNet by kind of gap."""
     truth = study.truth
     assert truth is not None
-    observed = study.product.sel(product="smap").notnull().transpose("time", "pixel").values
     models = study.product.sel(product=[*RECONSTRUCTIONS])
-    cause, causes = gap_causes(study.parts["observations"], study.parts["truth"])
-    cold = [causes.index(name) for name in causes if name in ("frost", "snow", COLD_ORBIT)]
-    kind = np.select([observed, np.isin(cause, cold), cause == causes.index("orbit")], [-1, 0, 1], 2)
-    net = study.product.sel(product="tssmnet").transpose("time", "pixel").values
+    in_gaps = pooled.field_sums(truth.values, models, ~study.observed, degrees=5.0)
     return {
         "by_truth": pooled.pooled_table(pooled.field_sums(truth.values, study.product, degrees=5.0), **draws),
-        "in_gaps": pooled.pooled_table(pooled.field_sums(truth.values, models, ~observed, degrees=5.0), **draws),
-        "kinds": errors_by(truth.values, net, kind, ["cold", "orbit", "other"]),
+        "in_gaps": pooled.pooled_table(in_gaps, **draws),
+        "kinds": errors_by(truth.values, study.values("tssmnet"), gap_kinds(study), KINDS),
     }
 
 
-def split(study: Study, pixels: int, params: dict[str, Any], seed: int) -> dict[str, float]:
-    """`tssmnet.book.truth.random_split` of TsSMNet on at most so many pixels."""
+def split(study: Study, pixels: int, params: dict[str, Any], seed: int, model: str = "tssmnet") -> dict[str, float]:
+    """`tssmnet.book.truth.random_split` of a model on at most so many pixels."""
     truth = thin_cube(xr.Dataset({"ssm": study.truth}), pixels)["ssm"].load()
-    return cached_random_split(thin_cube(study.cube, pixels), truth, "tssmnet", seed=seed, params=params)
+    return cached_random_split(thin_cube(study.cube, pixels), truth, model, seed=seed, params=params)

@@ -211,23 +211,21 @@ def station_panels(panels: Mapping[str, Mapping[str, xr.DataArray]], titles: Map
     return fig
 
 
-def cause_bars(months: NDArray[Any], share: Mapping[str, NDArray[Any]], colours: Mapping[str, str]) -> Any:
+def cause_bars(share: pd.DataFrame, colours: Mapping[str, str]) -> Any:
     """Stacked bars by month: the share of cells and days of each cause.
 
-    `months`: shape (month,), datetime64.
-    `share`: cause to its share by month, in the order of stacking.
+    `share`: index month, a column for each cause, in the order of stacking.
     `colours`: by cause.
     """
     import matplotlib.pyplot as plt
 
+    months = share.index.to_numpy().astype("datetime64[D]")  # a bar's width counts in the unit of its dates
     with style():
         fig, ax = plt.subplots(figsize=(7.6, 2.9), layout="constrained")
         base = np.zeros(len(months))
         for name, values in share.items():
-            # a bar's width counts in the unit of its dates
-            first = months.astype("datetime64[D]")
-            ax.bar(first, values, width=28, align="edge", bottom=base, label=name, color=colours[name])
-            base = base + values
+            ax.bar(months, values, width=28, align="edge", bottom=base, label=name, color=colours[str(name)])
+            base = base + values.to_numpy()
         ax.set(ylabel="share of cells and days", ylim=(0, 1))
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True)
     return fig

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -33,10 +34,20 @@ class Study:
         """Soil moisture with its gaps, and the predictors."""
         return self.parts["cube"]
 
-    @property
+    @cached_property
     def truth(self) -> xr.DataArray | None:
         """Soil moisture as it is, dims (time, pixel), m3 m-3, loaded; None where it is not known."""
         return self.parts["truth"]["ssm_true"].transpose("time", ...).load() if "truth" in self.parts else None
+
+    def values(self, name: str) -> NDArray[np.float32]:
+        """One product by its name, shape (time, pixel), m3 m-3."""
+        found: NDArray[np.float32] = self.product.sel(product=name).transpose("time", "pixel").values
+        return found
+
+    @property
+    def observed(self) -> NDArray[np.bool_]:
+        """Where SMAP has a value, shape (time, pixel)."""
+        return np.isfinite(self.values("smap"))
 
 
 def open_study(page: Page) -> Study:
