@@ -25,3 +25,7 @@ def test_imports_point_up_the_list_of_folders(path) -> None:
     package = module.rpartition(".")[0]
     later = {name for name in imported_modules(path.read_text(), package) if rank(name) > rank(module)}
     assert not later or module == "tssmnet.__init__", f"{module} imports from a later folder: {sorted(later)}"
+
+
+def test_few_modules_stand_beside_the_folders() -> None:
+    assert len(list(SOURCE.glob("*.py"))) <= 12

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tssmnet.book.style import COLOURS, style
 from tssmnet.book.tables import model_title, strata_table
-from tssmnet.earth import SEASONS
+from tssmnet.cube.earth import SEASONS
 from tssmnet.filler.evidence import frozen
 from tssmnet.gaps import simulate_gaps
 from tssmnet.trials.study import BESIDE, DISTANCES, GAPS

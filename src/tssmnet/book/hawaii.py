@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from tssmnet.cube.earth import nearest
 from tssmnet.data.hawaii import hawaii_cube
-from tssmnet.earth import nearest
 
 
 def fill_hawaii(

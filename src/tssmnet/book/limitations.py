@@ -75,7 +75,7 @@ def covers_without(cube: xr.Dataset, cells: NDArray[Any]) -> pd.Series:
     attrs = cube["landcover"].attrs
     names = dict(zip(np.atleast_1d(attrs["flag_values"]), str(attrs["flag_meanings"]).split(), strict=True))
     cover = pd.Series(cube["landcover"].values).map(names)
-    share = cover.value_counts(normalize=True).drop(cover[cells].unique())
+    share = cover.value_counts(normalize=True).drop(cover[cells].unique(), errors="ignore")
     return share.rename(index=lambda name: name.replace("_", " "))
 
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 from tssmnet.book.style import COLOURS, style
 from tssmnet.book.validation import SHORT
-from tssmnet.earth import SEASONS
+from tssmnet.cube.earth import SEASONS
 
 
 def side_by_side(

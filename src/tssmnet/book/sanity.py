@@ -15,8 +15,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tssmnet.cube import to_pixels
+from tssmnet.cube.earth import FREEZING_K, SEASONS
 from tssmnet.data.registry import DataUnavailableError, path_of
-from tssmnet.earth import FREEZING_K, SEASONS
 from tssmnet.errors import TssmnetError
 
 Float = NDArray[np.floating]

@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from tssmnet.earth import nearest
+from tssmnet.cube.earth import nearest
 
 
 def errors_of_means(

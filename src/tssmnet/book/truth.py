@@ -59,7 +59,7 @@ def length_labels(lengths: NDArray[np.int64]) -> Labels:
 
 
 def season_labels(time: ArrayLike, pixels: int) -> Labels:
-    """Index into `tssmnet.earth.SEASONS` of each day, shape (time, pixels)."""
+    """Index into `tssmnet.cube.earth.SEASONS` of each day, shape (time, pixels)."""
     month = pd.DatetimeIndex(np.asarray(time)).month.to_numpy()
     return np.broadcast_to((month[:, None] % 12) // 3, (len(month), pixels))
 

@@ -14,7 +14,7 @@ from tssmnet.book.findings import signed, than
 from tssmnet.book.style import COLOURS, style
 from tssmnet.book.truth import OBSERVED, ORBIT, Labels, errors_by, season_labels
 from tssmnet.book.validation import RECONSTRUCTIONS, SHORT, Study
-from tssmnet.earth import SEASONS
+from tssmnet.cube.earth import SEASONS
 from tssmnet.metrics import pooled
 
 NET_COLUMNS = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from tssmnet.cube.earth import nearest
 from tssmnet.data import registry
 from tssmnet.data.readers.esa_cci import read_gapfilled_series
 from tssmnet.data.readers.ismn import MIN_HOURS, read_sensor
 from tssmnet.data.readers.smap import read_series
-from tssmnet.earth import nearest
 
 HAWAII_STATION = "SCAN_SCAN_SilverSword_sm_0.050800_0.050800_Hydraprobe-Analog-D_19500101_20250617.stm"
 

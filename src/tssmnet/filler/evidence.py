@@ -16,7 +16,7 @@ from scipy import linalg, sparse
 from scipy.spatial import cKDTree
 
 from tssmnet.cube import roles
-from tssmnet.earth import FREEZING_K, arc_km, on_sphere
+from tssmnet.cube.earth import FREEZING_K, arc_km, on_sphere
 
 Float = NDArray[np.float32]
 

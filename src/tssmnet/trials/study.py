@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 
 from tssmnet.cache import store_folder
 from tssmnet.cube import to_pixels
+from tssmnet.cube.earth import SEASONS
 from tssmnet.disk import write_atomically
-from tssmnet.earth import SEASONS
 from tssmnet.errors import TssmnetError, require_known, require_whole
 from tssmnet.features.build import FEATURE_SETS, build_features
 from tssmnet.features.samples import Features

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tssmnet.earth import EARTH_KM, on_sphere
+from tssmnet.cube.earth import EARTH_KM, on_sphere
 
 Array = NDArray[np.float64]
 Bool = NDArray[np.bool_]
