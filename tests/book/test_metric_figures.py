@@ -28,7 +28,7 @@ def test_red_noise_has_variance_one_and_the_autocorrelation_asked_for() -> None:
 
 
 def test_intervals_that_take_days_for_independent_hold_too_rarely() -> None:
-    held = metric_figures.coverage_of_intervals(18, np.random.default_rng(0))["coverage"]
+    held = metric_figures.coverage_of_intervals(30, np.random.default_rng(0))["coverage"]
     assert held["bias", False, 0.9] < 60 < 80 < held["bias", True, 0.9]
 
 
