@@ -8,7 +8,7 @@ import pytest
 
 from tssmnet.book import tables
 from tssmnet.book.findings import as_markdown, findings
-from tssmnet.book.network import blocks_of, draw_network
+from tssmnet.book.network import blocks_of, draw_network, parameters_table, r2_by_seed, shortcuts_figure
 from tssmnet.book.paper import paper_table
 from tssmnet.book.shortcuts import NOISE, shortcut_trials, simulated_data
 
@@ -56,6 +56,25 @@ def test_shortcut_trials_come_with_and_without_on_the_same_samples() -> None:
     assert [r["shortcuts"] for r in runs] == [True, False]
     assert runs[0]["linear_r2"] == runs[1]["linear_r2"] == pytest.approx(0.92, abs=0.02)
     assert len(runs[0]["history"]) == 1
+
+
+def test_each_seed_has_its_r2_with_and_without_shortcuts_and_of_the_straight_fit() -> None:
+    import matplotlib.pyplot as plt
+
+    runs = pd.DataFrame(shortcut_trials([0, 1], {"epochs": 1}))
+    r2 = r2_by_seed(runs)
+    assert r2.index.tolist() == [0, 1]
+    assert r2.columns.tolist() == [False, True, "linear"]
+    fig = shortcuts_figure(runs)
+    labels = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
+    plt.close(fig)
+    assert labels == ["with shortcuts", "without"]
+
+
+def test_the_networks_differ_in_what_the_page_says() -> None:
+    table = parameters_table()
+    assert table.loc["descriptors", ["TsSMNet", "SMNet"]].tolist() == ["True", "False"]
+    assert table.loc["channels", ["ResAutoNet", "Transformer"]].tolist() == ["()", "–"]
 
 
 def some_findings(line: float):

@@ -1,11 +1,15 @@
-"""The network of `tssmnet.models.tssmnet` as a drawing, made from its configuration and the modules it builds."""
+"""The network of `tssmnet.models.tssmnet` drawn from the modules it builds, and what its shortcuts are worth."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from tssmnet.models import make_model
+import pandas as pd
+
+from tssmnet.book.page import mark_synthetic
+from tssmnet.book.style import COLOURS, style
+from tssmnet.models import MODELS, make_model, parameters_of
 from tssmnet.models.training import Network
 
 SHORTCUT = "#D55E00"
@@ -62,7 +66,7 @@ def _convolutions(convolutions: Any, features: int) -> list[Block]:
     return blocks
 
 
-COLOURS = {"input": "#BBBBBB", "convolution": "#009E73", "encoder": "#56B4E9", "decoder": "#0072B2", "head": "#E69F00"}
+LAYERS = {"input": "#BBBBBB", "convolution": "#009E73", "encoder": "#56B4E9", "decoder": "#0072B2", "head": "#E69F00"}
 
 
 def draw_network(model: str, features: int, title: str = "", ax: Any = None, **params: Any) -> Any:
@@ -79,7 +83,7 @@ def draw_network(model: str, features: int, title: str = "", ax: Any = None, **p
         _, ax = plt.subplots(figsize=(5.4, 0.42 * len(blocks) + 0.6), layout="constrained")
     half = [_half_width(b.width) for b in blocks]
     for y, (block, h) in enumerate(zip(blocks, half, strict=True)):
-        ax.add_patch(plt.Rectangle((-h, y - 0.28), 2 * h, 0.56, color=COLOURS[block.kind], alpha=0.9, linewidth=0))
+        ax.add_patch(plt.Rectangle((-h, y - 0.28), 2 * h, 0.56, color=LAYERS[block.kind], alpha=0.9, linewidth=0))
         ax.text(0, y, str(block.width), ha="center", va="center", fontsize=8, color="black", bbox=_HALO)
         ax.text(
             -1.12,
@@ -102,6 +106,55 @@ def draw_network(model: str, features: int, title: str = "", ax: Any = None, **p
     ax.set_title(f"{title}\n{weights:,} weights" if title else f"{weights:,} weights", fontsize=9)
     ax.axis("off")
     return ax.figure
+
+
+def draw_networks(features: int) -> Any:
+    """TsSMNet and ResAutoNet side by side, see `draw_network`."""
+    import matplotlib.pyplot as plt
+
+    with style():
+        fig, axes = plt.subplots(1, 2, figsize=(8.4, 5.0), layout="constrained")
+        for name, ax in zip(("tssmnet", "resautonet"), axes, strict=True):
+            draw_network(name, features, MODELS[name].title, ax=ax)
+    return fig
+
+
+def parameters_table() -> pd.DataFrame:
+    """Every parameter of the networks, a column for each network."""
+    names = [name for name, model in MODELS.items() if model.kind == "network"]
+    columns = {MODELS[name].title: {k: str(v) for k, v in parameters_of(name).items()} for name in names}
+    return pd.DataFrame(columns).fillna("–").rename_axis("parameter")
+
+
+def r2_by_seed(runs: pd.DataFrame) -> pd.DataFrame:
+    """R² on test samples, a row for each seed; columns True and False (with shortcuts or not) and ``linear``.
+
+    `runs`: from `tssmnet.book.shortcuts.shortcut_trials`.
+    """
+    r2 = runs.pivot(index="seed", columns="shortcuts", values="r2")
+    return r2.assign(linear=runs.groupby("seed")["linear_r2"].first())
+
+
+def shortcuts_figure(runs: pd.DataFrame) -> Any:
+    """Loss by epoch with and without shortcuts (left), and `r2_by_seed` (right)."""
+    import matplotlib.pyplot as plt
+
+    r2 = r2_by_seed(runs)
+    with style():
+        fig, (left, right) = plt.subplots(1, 2, figsize=(7.4, 2.9), layout="constrained")
+        for kept, colour, label in ((True, COLOURS[0], "with shortcuts"), (False, COLOURS[1], "without")):
+            for history in runs[runs["shortcuts"] == kept]["history"]:
+                curve = pd.DataFrame(history)
+                (line,) = left.plot(curve["epoch"], curve["validation_loss"], color=colour, linewidth=0.9)
+            line.set_label(label)
+            right.plot(r2.index, r2[kept], "o", color=colour)
+        right.plot(r2.index, r2["linear"], "_", color="black", markersize=22, label="ordinary least squares")
+        left.set(xlabel="epoch", ylabel="held-out loss (standardised)", yscale="log")
+        ends = (r2.index.min() - 0.5, r2.index.max() + 0.5)
+        right.set(xlabel="seed", ylabel="R² on test samples", xticks=r2.index, xlim=ends)
+        left.legend()
+        right.legend()
+    return mark_synthetic(fig)
 
 
 _HALO = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
