@@ -13,7 +13,7 @@ from tssmnet.features.build import (
     antecedent_index,
     build_features,
     dry_days,
-    memory_features,
+    memory_columns,
     memory_names,
     screen_descriptors,
 )
@@ -78,6 +78,10 @@ def test_every_named_feature_set_can_be_built(cube, observed, name):
     kept = named(features, "descriptor")
     assert (len(kept) == 31) == ("desc" in name)
     assert (0 < len(kept) < 31) == ("screened" in name)
+
+
+def memory_features(values: np.ndarray, rain: bool) -> np.ndarray:
+    return np.stack([*memory_columns(values, rain)], axis=-1)
 
 
 def test_windows_are_those_of_pandas(cube):

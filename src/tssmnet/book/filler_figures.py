@@ -15,6 +15,7 @@ from tssmnet.book.tables import model_title, strata_table
 from tssmnet.cube.earth import SEASONS
 from tssmnet.filler.evidence import frozen
 from tssmnet.gaps import simulate_gaps
+from tssmnet.reconstruction.fitted import FILLER
 from tssmnet.trials.study import BESIDE, DISTANCES, GAPS
 
 Mask = NDArray[np.bool_]
@@ -46,7 +47,7 @@ def kind_bars(table: pd.DataFrame) -> Any:
 
 def gains(table: pd.DataFrame) -> str:
     """How much lower the filler's error is than the best of the others', by kind of gaps."""
-    mine = model_title("filler")
+    mine = model_title(FILLER)
     gain = 100 * (1 - table.loc[mine] / table.drop(index=mine).min())
     return ", ".join(f"{kind}: {value:+.0f} %" for kind, value in gain.items())
 
@@ -54,7 +55,7 @@ def gains(table: pd.DataFrame) -> str:
 def runs_table(content: Content) -> pd.DataFrame:
     """The filler over its runs: errors, their range, processor minutes, coverage and width of the interval."""
     runs = pd.DataFrame(content["runs"])
-    groups = runs[runs.model == "filler"].groupby("gap")
+    groups = runs[runs.model == FILLER].groupby("gap")
     spread = pd.DataFrame(
         {
             "runs": groups.rmse.size(),
@@ -89,7 +90,7 @@ def strata_lines(by_days: pd.DataFrame, by_season: pd.DataFrame) -> Any:
         for ax, (rmse, order, label) in zip(axes, panels, strict=True):
             names = [n for n in order if n in rmse.index]
             for i, model in enumerate(m for m, _ in BESIDE if m in rmse):
-                width = 2.2 if model == "filler" else 1
+                width = 2.2 if model == FILLER else 1
                 look = {"marker": "osD^vP"[i], "color": COLOURS[i], "linewidth": width}
                 ax.plot(names, rmse.loc[names, model], label=model_title(model), **look)
             ax.set(xlabel=label)
@@ -109,7 +110,7 @@ def reliability(runs: Iterable[Mapping[str, Any]], held: pd.Series) -> Any:
     """Found against stated share of errors by kind of gaps (left), and coverage by stratum (right)."""
     import matplotlib.pyplot as plt
 
-    mine = [r for r in runs if r["model"] == "filler"]
+    mine = [r for r in runs if r["model"] == FILLER]
     with style():
         fig, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.0), layout="constrained")
         left.plot([0, 1], [0, 1], color="0.6", linewidth=1)

@@ -34,7 +34,6 @@ class Quantity:
     cmap: str
     low: float | None = None
     high: float | None = None
-    symmetric: bool = False
 
 
 _SM = "m³ m⁻³"
@@ -66,7 +65,7 @@ def place_name(lat: float, lon: float) -> str:
 
 QUANTITIES: Mapping[str, Quantity] = {
     "ssm": Quantity(f"soil moisture ({_SM})", "YlGnBu", 0.02, 0.5),
-    "difference": Quantity(f"difference ({_SM})", "PuOr", -0.1, 0.1, symmetric=True),
+    "difference": Quantity(f"difference ({_SM})", "PuOr", -0.1, 0.1),
     "std": Quantity(f"standard deviation ({_SM})", "magma_r", 0.0, 0.1),
     "rmse": Quantity(f"RMSE ({_SM})", "magma_r", 0.0, 0.1),
     "correlation": Quantity("correlation", "cividis", 0.0, 1.0),

@@ -69,7 +69,7 @@ def build_features(
         Shape (time, pixel): the training observations. Descriptors see no other value of ``ssm``. None takes every
         observation, which is right only where nothing is held back for scoring.
     memory
-        Add what the days before brought: see `memory_features`.
+        Add what the days before brought: see `memory_columns`.
     descriptors
         ``"full"`` adds the 31 temporal descriptors, ``"screened"`` those that `screen_descriptors` keeps. A pixel
         without a training observation has NaN there.
@@ -147,7 +147,7 @@ def _dynamic(pixels: xr.Dataset, memory: bool, season: bool) -> tuple[Float, tup
             out[:, :, at] = column
             at += 1
         if memory and not is_categorical(variable):
-            for column in _memory_columns(values, is_rain(variable)):
+            for column in memory_columns(values, is_rain(variable)):
                 out[:, :, at] = column
                 at += 1
     if season:
@@ -170,7 +170,7 @@ def _same_day(variable: xr.DataArray, values: NDArray[Any]) -> list[NDArray[Any]
 
 
 def memory_names(name: str, rain: bool) -> tuple[str, ...]:
-    """Names of what `memory_features` computes of a variable, in its order.
+    """Names of what `memory_columns` computes of a variable, in its order.
 
     Examples
     --------
@@ -183,7 +183,7 @@ def memory_names(name: str, rain: bool) -> tuple[str, ...]:
     return (*sums, *(f"{name}_api_{k:g}" for k in RAIN_DECAYS), *lags, f"{name}_dry_days")
 
 
-def memory_features(values: NDArray[Any], rain: bool, wet: float = WET_DAY) -> Float:
+def memory_columns(values: NDArray[Any], rain: bool, wet: float = WET_DAY) -> Iterator[Float]:
     """What the days before brought: lagged features of one daily variable.
 
     Parameters
@@ -196,19 +196,14 @@ def memory_features(values: NDArray[Any], rain: bool, wet: float = WET_DAY) -> F
     wet
         Rain from which a day is wet, in the unit of `values`.
 
-    Returns
-    -------
+    Yields
+    ------
     ndarray
-        Shape (time, pixel, k), float32, in the order of `memory_names`. Windows end on the day itself and are shorter
-        at the start of the record. A missing day is left out of a mean, takes the mean of its window in a sum, and
-        counts as dry in the index and in the count; a window without any value is NaN.
+        Shape (time, pixel), float32, in the order of `memory_names`; one at a time, so that only one is held. Windows
+        end on the day itself and are shorter at the start of the record. A missing day is left out of a mean, takes
+        the mean of its window in a sum, and counts as dry in the index and in the count; a window without any value
+        is NaN.
     """
-    columns = list(_memory_columns(np.asarray(values), rain, wet))
-    return np.stack(columns, axis=-1)
-
-
-def _memory_columns(values: NDArray[Any], rain: bool, wet: float = WET_DAY) -> Iterator[Float]:
-    """The columns of `memory_features`, one at a time, so that only one is held."""
     known = np.isfinite(values)
     total = _running(np.where(known, values, 0.0))
     count = None if known.all() else _running(known)

@@ -21,7 +21,6 @@ MEAN, MEDIAN, WHM, WGM, WPM, STD, VAR, CV, MAD, MEAD, IQR, RMS = range(12)
 MIN, MAX, SKEW, KURT, Q1, SAMPEN = range(12, 18)
 MEANDIFF, MEDDIFF, MASD, MEASD, ACF, SECDER, SEGCORR, P2P = range(18, 26)
 ABSE, SUM, SAD, CAM, CBM = range(26, 31)
-SLOTS = 31
 
 BLOCK_WORDS = 64
 """Width, in 64-bit words, of the strip of the match matrix held at once: memory grows with n, not n squared."""

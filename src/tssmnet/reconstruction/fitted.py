@@ -24,8 +24,11 @@ from tssmnet.reconstruction.blocks import Blocks
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 
+FILLER = "filler"
+"""Name of the project's own filler."""
+
 RECONSTRUCTORS: Mapping[str, ModelSpec] = MappingProxyType(
-    {**MODELS, "filler": ModelSpec("filler", "Gap filler", "tssmnet.filler.fill:learn", "filler", False, True)}
+    {**MODELS, FILLER: ModelSpec(FILLER, "Gap filler", "tssmnet.filler.fill:learn", "filler", False, True)}
 )
 """All that can fill a cube: the models of samples, and the project's own filler."""
 

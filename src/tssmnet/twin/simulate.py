@@ -115,13 +115,8 @@ class Run:
         return best
 
 
-def composite_starts(start: np.datetime64, days: int) -> NDArray[np.datetime64]:
-    """First days of the 16-day periods that touch a record: day 1, 17, ... of each year, as MOD13 counts them."""
-    dates = start + np.arange(days)
-    return np.unique([_period(date) for date in dates])
-
-
-def _period(date: np.datetime64) -> np.datetime64:
+def composite_start(date: np.datetime64) -> np.datetime64:
+    """First day of the 16-day period that a day is in: day 1, 17, ... of each year, as MOD13 counts them."""
     doy = int(day_of_year(date)) - 1
     return date - doy % COMPOSITE_DAYS
 
@@ -139,8 +134,8 @@ def blocks(run: Run, end: np.datetime64, block_days: int) -> Iterator[tuple[int,
             date = run.date
             truths.append(_single(run.advance()))
             seen.append(_single(run.observe(date, truths[-1])))
-            if _period(date + 1) == date + 1 or date + 1 == end:
-                composites[str(_period(date))] = run.take_composite().astype(np.float32)
+            if composite_start(date + 1) == date + 1 or date + 1 == end:
+                composites[str(composite_start(date))] = run.take_composite().astype(np.float32)
         stacked = {k: np.stack([t[k] for t in truths]) for k in truths[0]}
         stacked_seen = {k: np.stack([s[k] for s in seen]) for k in seen[0]}
         yield first, {"truth": stacked, "seen": stacked_seen, "composites": composites}

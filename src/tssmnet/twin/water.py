@@ -23,7 +23,6 @@ EXCHANGE_MM = 3.8  # surface and deep layer at opposite ends exchange this much 
 LARGEST_EXCHANGE_MM = 2.5  # mm d-1
 BYPASS = 0.25  # share of infiltration that runs past the surface layer through cracks, roots and wet patches
 INTERCEPTION_MM = 2.0  # what a full canopy keeps from a day's rain and gives back to the air
-BARE_SHARE = 0.65  # soil evaporation draws from more than the top 5 cm: the layer's share of it
 UPPER_ROOTS = 0.40  # share of transpiration drawn from the surface layer
 DEEP_DRAIN_DAYS = 15.0  # on slopes; five times as long in wet lowlands
 GREEN_UP_DAYS, BROWN_DAYS = 14.0, 26.0
