@@ -14,9 +14,9 @@ def peak_memory_gb() -> float:
     if status.exists():
         line = next(x for x in status.read_text(encoding="utf-8").splitlines() if x.startswith("VmHWM"))
         return int(line.split()[1]) * 1024 / 1e9
-    from tssmnet.book.page import memory_gb
+    import resource
 
-    return memory_gb()[0]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9  # macOS counts bytes
 
 
 def write(

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tssmnet import provenance
-from tssmnet.book import page
 from tssmnet.book.page import open_page
 from tssmnet.errors import TssmnetError
 
@@ -75,8 +74,8 @@ def test_a_result_without_a_stamp_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_path_of_this_machine_is_in_a_stamp_or_a_line() -> None:
-    open_page("2.1.2-data", profile="conus", data=["smap-conus"], seed=0)
-    text = json.dumps(provenance.stamp("x", ["tssmnet.book.style"])) + page.provenance(provenance.stamp, kind="blocks")
+    page = open_page({"In": ["seed = 0"], "seed": 0}, profile="conus")
+    text = json.dumps(provenance.stamp("x", ["tssmnet.book.style"])) + page.provenance(provenance.stamp)
     assert str(provenance.ROOT) not in text
-    assert "profile conus (seed=0, kind=blocks)" in text
+    assert "profile conus (seed=0)" in text
     assert "smap-conus " in text

@@ -234,9 +234,6 @@ class ResultStamp:
             return text
         return f"{text} OLDER THAN THE CODE: since then {', '.join(self.changed)} changed."
 
-    def _repr_html_(self) -> str:
-        return f'<p class="provenance{"" if self.fresh else " stale"}">{self.line()}</p>'
-
 
 def results_stamp(path: str | Path) -> ResultStamp:
     """Read the ``stamp`` of a JSON result file and compare it with the library as it is now.

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
 from tssmnet.book import maps, page, plots
-from tssmnet.book.page import Page, png_of, show, show_table
+from tssmnet.book.page import Page, png_of
 from tssmnet.book.style import QUANTITIES, limits_of, quantity_of
 from tssmnet.errors import UnknownNameError
 from tssmnet.testing import mock_cube
@@ -65,68 +66,50 @@ def test_a_place_is_a_share_of_the_map() -> None:
     assert maps.pixels_near(cube, [0.0, 0.0], 2).tolist() == [0, 1]
 
 
-def test_synthetic_data_are_marked_on_the_figure_itself() -> None:
-    field = mock_cube(days=5, pixels=6).ssm.mean("time")
-    fig = maps.map_fields({"": field}, synthetic=True)
-    assert any("SYNTHETIC" in text.get_text() for text in fig.texts)
-
-
 def test_the_same_figure_gives_the_same_bytes() -> None:
     assert png_of(a_figure()) == png_of(a_figure())
 
 
-def test_show_gives_alternative_text_caption_provenance_and_closes(monkeypatch: pytest.MonkeyPatch) -> None:
-    import matplotlib.pyplot as plt
-
-    seen: list[tuple[dict[str, str], dict[str, object]]] = []
-    monkeypatch.setattr("IPython.display.display", lambda data, metadata, raw: seen.append((data, metadata)))
-    fig = a_figure()
-    show(fig, "Dots <on> a line", made_by=plots.plot_series, alt="a diagonal", name="fig-dots")
-    (data, metadata), *_ = seen
-    assert 'alt="a diagonal"' in data["text/html"]
-    assert "Dots &lt;on&gt; a line" in data["text/html"]
-    assert "tssmnet.book.plots.plot_series" in data["text/html"]
-    assert metadata == {"scrapbook": {"name": "fig-dots", "mime_prefix": ""}}
-    assert not plt.fignum_exists(fig.number)
-
-
 @pytest.fixture
-def on_the_twin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "_PAGE", Page("3.1-training", "twin"))
+def displayed(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Metadata of what a page displays, with its HTML."""
+    seen: list[dict[str, Any]] = []
 
+    def record(data: dict[str, str], metadata: dict[str, Any] | None = None, raw: bool = False) -> None:
+        seen.append({**(metadata or {}), "html": data.get("text/html", "")})
 
-@pytest.fixture
-def displayed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    seen: list[str] = []
-    monkeypatch.setattr("IPython.display.display", lambda data, metadata, raw: seen.append(data["text/html"]))
+    monkeypatch.setattr("IPython.display.display", record)
     return seen
 
 
-def test_on_the_twin_every_figure_and_table_says_that_it_is_synthetic(on_the_twin: None, displayed: list[str]) -> None:
-    import pandas as pd
+def test_a_figure_is_shown_with_its_name_and_provenance_and_closed(displayed: list[dict[str, Any]]) -> None:
+    import matplotlib.pyplot as plt
 
     fig = a_figure()
-    show(fig, "dots")
-    show_table(pd.DataFrame({"a": [1]}), "numbers")
-    assert all("Synthetic twin." in text for text in displayed)
+    Page("3.1-training", "conus").show(fig, "fig-dots", made_by=plots.plot_series)
+    record = displayed[-1]["tssmnet"]
+    assert (record["kind"], record["name"], record["synthetic"]) == ("figure", "fig-dots", False)
+    assert "book/3.1-training.ipynb · tssmnet.book.plots.plot_series · profile conus" in record["provenance"]
+    assert not plt.fignum_exists(fig.number)
+    assert fig.texts == []
+
+
+def test_on_the_twin_every_figure_and_table_says_that_it_is_synthetic(displayed: list[dict[str, Any]]) -> None:
+    fig, page = a_figure(), Page("3.1-training", "twin")
+    page.show(fig, "fig-dots")
+    page.table(pd.DataFrame({"a": [1]}), "table-a")
+    assert [shown["tssmnet"]["synthetic"] for shown in displayed if "tssmnet" in shown] == [True, True]
+    assert "Synthetic twin." in displayed[-1]["html"]
     assert [text.get_text() for text in fig.texts] == ["SYNTHETIC TWIN"]
 
 
-def test_what_is_real_on_a_page_of_the_twin_is_not_marked(on_the_twin: None, displayed: list[str]) -> None:
-    import pandas as pd
-
-    show_table(pd.DataFrame({"a": [1]}), "the paper's numbers", synthetic=False)
-    assert "Synthetic" not in displayed[0]
+def test_what_is_real_on_a_page_of_the_twin_is_not_marked(displayed: list[dict[str, Any]]) -> None:
+    Page("3.1-training", "twin").table(pd.DataFrame({"a": [1]}), "table-paper", synthetic=False)
+    assert "Synthetic" not in displayed[-1]["html"]
 
 
-def test_a_figure_of_real_data_bears_no_mark(displayed: list[str]) -> None:
-    fig = a_figure()
-    show(fig, "dots")
-    assert fig.texts == []
-    assert "Synthetic" not in displayed[0]
-
-
-def test_maps_of_the_twin_read_no_file(on_the_twin: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_maps_of_the_twin_read_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "_PAGE", Page("3.1-training", "twin"))
     monkeypatch.setattr(maps, "land_outline", None)
     rings = maps.outline()
     assert all(np.array_equal(ring[0], ring[-1]) for ring in rings)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tssmnet.book.page import mark_synthetic, on_synthetic_page
+from tssmnet.book.page import current_page
 from tssmnet.book.style import limits_of, quantity_of, style
 from tssmnet.errors import TssmnetError, require_known
 
@@ -35,7 +35,7 @@ CELL_DEGREES = 1.0
 
 def outline(tolerance: float = 0.0) -> tuple[NDArray[np.float64], ...]:
     """The outline on maps of the open page: the twin's schematic land, which needs no file, or `land_outline`."""
-    if not on_synthetic_page():
+    if not current_page().synthetic:
         return land_outline(tolerance)
     from tssmnet.twin.grid import OUTLINE
 
@@ -191,7 +191,6 @@ def map_fields(
     *,
     projection: str = "latlon",
     columns: int = 2,
-    synthetic: bool = False,
     width: float = 7.2,
     size: float | None = None,
 ) -> Any:
@@ -200,7 +199,6 @@ def map_fields(
     `fields`: Title to field, see `draw_field`.
     `quantity`: a name in `QUANTITIES`.
     `projection`: a name in `PROJECTIONS`.
-    `synthetic`: whether the data are made up, on a page whose profile does not say so: then the figure says it.
     `size`: see `draw_field`.
     """
     q = quantity_of(quantity)
@@ -210,11 +208,11 @@ def map_fields(
         for ax, (title, field) in zip(axes, fields.items(), strict=True):
             drawn = draw_field(ax, field, quantity, title=title, limits=limits, size=size)
         fig.colorbar(drawn, ax=axes, label=q.label, shrink=0.8, aspect=30, extend="both", orientation="horizontal")
-    return mark_synthetic(fig) if synthetic else fig
+    return fig
 
 
-def day_slider(field: Any, quantity: str = "ssm", *, title: str = "", width: int = 640, height: int = 400) -> Any:
-    """An interactive map with a slider over days that needs no server once the page is built.
+def day_slider(field: Any, *, width: int = 640, height: int = 400) -> Any:
+    """An interactive map of soil moisture with a slider over days that needs no server once the page is built.
 
     `field`: `xarray.DataArray` over ``time`` and ``pixel``, or ``time, y, x``, with ``lat`` and ``lon`` in degrees.
     Some 30 days and a few thousand cells at most: each frame is stored in the page, about 6 bytes a cell.
@@ -224,7 +222,7 @@ def day_slider(field: Any, quantity: str = "ssm", *, title: str = "", width: int
     import hvplot.xarray  # noqa: F401
 
     hv.output(widget_location="bottom")
-    q = quantity_of(quantity)
+    q = quantity_of("ssm")
     low, high = limits_of(q, field.values)
     frame = field.to_dataframe("value").reset_index().dropna(subset=["value"])
     frame[["lon", "lat", "value"]] = frame[["lon", "lat", "value"]].round(3)
@@ -239,7 +237,7 @@ def day_slider(field: Any, quantity: str = "ssm", *, title: str = "", width: int
         x="lon", y="lat", c="value", groupby="time", dynamic=False, marker="square",
         size=min(90, 60000 / pixels), cmap=q.cmap,
         clim=(low, high), clabel=q.label, width=width, height=height, xlim=box[:2], ylim=box[2:],
-        xlabel="longitude (°)", ylabel="latitude (°)", title=title, hover_cols=["value"],
+        xlabel="longitude (°)", ylabel="latitude (°)", hover_cols=["value"],
     )  # fmt: skip
     points = points.redim(time=hv.Dimension("time", label="day", value_format=lambda day: str(day)[:10]))
     return points * hv.Path(_inside(outline(0.15), box)).opts(color="gray", line_width=1)

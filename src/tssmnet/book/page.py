@@ -6,9 +6,8 @@ import ast
 import base64
 import html
 import io
-import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +28,6 @@ SYNTHETIC_PROFILES = ("twin",)
 """Profiles whose data are made up: everything that a page shows on one of them is marked."""
 
 
-def on_synthetic_page() -> bool:
-    """Whether the open page's profile is one of made-up data (`SYNTHETIC_PROFILES`)."""
-    return page().profile in SYNTHETIC_PROFILES
-
-
 def mark_synthetic(fig: Any, words: str = "SYNTHETIC DATA") -> Any:
     """Write below a figure that its data are synthetic, so that no copy of it can pass for a measurement."""
     if not any("SYNTHETIC" in text.get_text() for text in fig.texts):
@@ -42,70 +36,6 @@ def mark_synthetic(fig: Any, words: str = "SYNTHETIC DATA") -> Any:
         place = {"x": drawn.x1 / width, "y": drawn.y0 / height - 0.01, "ha": "right", "va": "top"}
         fig.text(**place, s=words, fontsize=7, fontweight="bold", color="0.35")
     return fig
-
-
-def show(
-    figure: Any,
-    caption: str,
-    *,
-    made_by: Callable[..., Any] | str = "",
-    alt: str = "",
-    name: str = "",
-    synthetic: bool | None = None,
-    **parameters: Any,
-) -> None:
-    """Display a figure with caption, alternative text and provenance, glue it under `name`, and close it.
-
-    Parameters
-    ----------
-    figure
-        A matplotlib figure, or a holoviews object for an interactive one.
-    caption
-        What is seen, in a sentence or two, with units.
-    made_by
-        The function that drew it, for the provenance line.
-    alt
-        What a reader who cannot see it should know; by default the caption.
-    name
-        For ``{glue}`` and links; also the figure's anchor on the page.
-    synthetic
-        Whether it shows made-up data and is marked so; by default on every page of `SYNTHETIC_PROFILES`. False is for
-        what is real there: the paper's own numbers, results on real data.
-    parameters
-        What it was made with beyond the page's own parameters.
-    """
-    line = provenance(made_by, **parameters)
-    synthetic = on_synthetic_page() if synthetic is None else synthetic
-    if hasattr(figure, "savefig"):
-        import matplotlib.pyplot as plt
-
-        if synthetic:
-            mark_synthetic(figure, "SYNTHETIC TWIN")
-        data = base64.b64encode(png_of(figure)).decode()
-        body = f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt or caption)}">'
-        plt.close(figure)
-    else:
-        _display_interactive(figure)
-        body = ""
-    _display_html(body, caption, line, name, alt or caption, synthetic)
-
-
-def show_table(
-    table: Any,
-    caption: str,
-    *,
-    made_by: Callable[..., Any] | str = "",
-    name: str = "",
-    digits: int = 3,
-    synthetic: bool | None = None,
-    **parameters: Any,
-) -> None:
-    """Display a data frame with caption and provenance, and glue it under `name`; named index levels become columns.
-
-    `synthetic` is that of `show`.
-    """
-    synthetic = on_synthetic_page() if synthetic is None else synthetic
-    _display_html(table_html(table, digits), caption, provenance(made_by, **parameters), name, caption, synthetic)
 
 
 def table_html(table: pd.DataFrame, digits: int | Mapping[str, int] = 3) -> str:
@@ -126,59 +56,11 @@ def table_html(table: pd.DataFrame, digits: int | Mapping[str, int] = 3) -> str:
     return text
 
 
-def show_text(
-    text: str,
-    *,
-    made_by: Callable[..., Any] | str = "",
-    name: str = "",
-    synthetic: bool = False,
-    **parameters: Any,
-) -> None:
-    """Display a caption with provenance for what stands above it, such as a table written in Markdown."""
-    _display_html("", text, provenance(made_by, **parameters), name, text, synthetic)
-
-
 def png_of(figure: Any) -> bytes:
     """A figure as PNG, the same bytes for the same figure."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", bbox_inches="tight", dpi=STYLE["savefig.dpi"], metadata={"Software": None})
     return buffer.getvalue()
-
-
-def _display_interactive(figure: Any) -> None:
-    from IPython.display import display
-
-    display(figure)
-
-
-def _display_html(body: str, caption: str, line: str, name: str, alt: str, synthetic: bool) -> None:
-    from IPython.display import display
-
-    anchor = f' id="{html.escape(name)}"' if name else ""
-    mark = '<b class="synthetic">Synthetic twin.</b> ' if synthetic else ""
-    text = (
-        f'<figure class="made"{anchor}>{body}<figcaption>{mark}{html.escape(caption)}'
-        f'<p class="provenance">{html.escape(line)}</p></figcaption></figure>'
-    )
-    # `{glue}` finds an output by this entry of its metadata
-    metadata = {"scrapbook": {"name": name, "mime_prefix": ""}} if name else {}
-    plain = f"{'Synthetic twin. ' * synthetic}{alt}\n{line}"
-    display({"text/html": text, "text/plain": plain}, metadata=metadata, raw=True)
-
-
-def memory_gb() -> tuple[float, float]:
-    """(used by this process at its peak, installed in this machine), in GB; the peak is 0 where the system hides it."""
-    import psutil
-
-    peak = 0.0
-    try:
-        import resource
-
-        unit = 1 if platform.system() == "Darwin" else 1024
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
-    except ImportError:
-        pass  # Windows
-    return peak, psutil.virtual_memory().total / 1e9
 
 
 @dataclass(frozen=True)
@@ -191,17 +73,6 @@ class Page:
     data: Mapping[str, str] = field(default_factory=dict)
     namespace: Mapping[str, Any] = field(default_factory=dict, repr=False)
     _lacks: set[str] = field(default_factory=set, repr=False)
-
-    def _repr_html_(self) -> str:
-        return f'<p class="provenance">{self.line()}</p>'
-
-    def line(self) -> str:
-        """Profile, device, memory and commit, for the top of the page."""
-        peak, total = memory_gb()
-        return (
-            f"Profile <b>{self.profile}</b> · {device()} · memory {peak:.1f} GB used so far of {total:.0f} GB · "
-            f"commit {_commit_words()}"
-        )
 
     @property
     def synthetic(self) -> bool:
@@ -239,7 +110,7 @@ class Page:
             plt.close(figure)
         else:
             display(figure)
-        self._record("figure" if drawn else "interactive", name, provenance(made_by), synthetic)
+        self._record("figure" if drawn else "interactive", name, self.provenance(made_by), synthetic)
 
     def table(
         self,
@@ -262,7 +133,24 @@ class Page:
             display({"text/markdown": table, "text/plain": table}, raw=True)
         else:
             display({"text/html": table_html(table, digits), "text/plain": table.to_string()}, raw=True)
-        self._record("table", name, provenance(made_by), self.synthetic if synthetic is None else synthetic)
+        self._record("table", name, self.provenance(made_by), self.synthetic if synthetic is None else synthetic)
+
+    def provenance(self, made_by: Callable[..., Any] | str = "") -> str:
+        """The line under a figure or table that `made_by` drew, a function or its name."""
+        function = made_by if isinstance(made_by, str) else f"{made_by.__module__}.{made_by.__qualname__}"
+        given = ", ".join(f"{k}={v}" for k, v in self.parameters.items())
+        data = ", ".join(f"{name} {digest}" for name, digest in self.data.items())
+        head, dirty = commit()
+        parts = [
+            f"book/{self.name}.ipynb",
+            function,
+            f"profile {self.profile}" + (f" ({given})" if given else ""),
+            f"data {data}" if data else "",
+            f"commit {head} with local changes" if dirty else f"commit {head}",
+            device(),
+            f"{(time.time() - _STARTED) / 60:.1f} min into the page",
+        ]
+        return " · ".join(part for part in parts if part)
 
     def _record(self, kind: str, name: str, line: str, synthetic: bool) -> None:
         """The provenance below a figure or table, and in its metadata what the book needs to number and caption it."""
@@ -335,7 +223,7 @@ def _needed(statement: ast.stmt) -> list[str] | None:
     return None
 
 
-def open_page(of: str | Mapping[str, Any], *, profile: str = "", data: Sequence[str] = (), **parameters: Any) -> Page:
+def open_page(of: Mapping[str, Any], *, profile: str = "") -> Page:
     """Say, in a page's first cell, what runs where: ``page = open_page(globals())``.
 
     Name, parameters and data sets are read from the notebook that runs.
@@ -346,17 +234,9 @@ def open_page(of: str | Mapping[str, Any], *, profile: str = "", data: Sequence[
         The notebook's ``globals()``.
     profile
         What the page stands on where that is no profile of the book; by default the parameter ``profile``.
-
-    Returns
-    -------
-    Page
-        Shown as one line: profile, device, memory, commit.
     """
     global _PAGE
     known = data_hashes()
-    if isinstance(of, str):
-        _PAGE = Page(of, profile, parameters, {d: known.get(d, "not in the manifest") for d in data})
-        return _PAGE
     executed = list(of.get("In", []))
     path = notebook.running_notebook(executed)
     given = {name: of[name] for name in notebook.parameter_names(path, executed) if name in of and name != "profile"}
@@ -384,36 +264,6 @@ def _skip_cells_that_lack() -> None:
         shell.ast_transformers.append(_Needs())
 
 
-def page() -> Page:
+def current_page() -> Page:
     """The page that is open."""
     return _PAGE
-
-
-def provenance(made_by: Callable[..., Any] | str = "", **parameters: Any) -> str:
-    """The line under a figure or table.
-
-    Parameters
-    ----------
-    made_by
-        The function that drew it, or its name.
-    parameters
-        What this figure was made with beyond the page's own parameters.
-    """
-    function = made_by if isinstance(made_by, str) else f"{made_by.__module__}.{made_by.__qualname__}"
-    given = ", ".join(f"{k}={v}" for k, v in {**_PAGE.parameters, **parameters}.items())
-    data = ", ".join(f"{name} {digest}" for name, digest in _PAGE.data.items())
-    parts = [
-        f"book/{_PAGE.name}.ipynb",
-        function,
-        f"profile {_PAGE.profile}" + (f" ({given})" if given else ""),
-        f"data {data}" if data else "",
-        f"commit {_commit_words()}",
-        device(),
-        f"{(time.time() - _STARTED) / 60:.1f} min into the page",
-    ]
-    return " · ".join(part for part in parts if part)
-
-
-def _commit_words() -> str:
-    head, dirty = commit()
-    return f"{head} with local changes" if dirty else head

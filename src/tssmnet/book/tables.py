@@ -231,19 +231,6 @@ def _score_text(row: pd.Series, name: str) -> str:
     return text.replace("-", "−")
 
 
-def absent(profile: str, part: str, what: str = "this section has nothing to show") -> str:
-    """What a page says in place of a figure whose data a profile does not have.
-
-    Examples
-    --------
-    >>> absent("conus", "truth", "the true error is not known")
-    'Profile `conus` has no truth (soil moisture as it is, also in the gaps): the true error is not known.'
-    """
-    from tssmnet.profiles import PROFILE_PARTS
-
-    return f"Profile `{profile}` has no {part.replace('_', ' ')} ({PROFILE_PARTS[part]}): {what}."
-
-
 def data_sets_table(entries: Iterable[DataSet]) -> pd.DataFrame:
     """The data sets of the manifest, a row each, with number and size of their registered files."""
     rows = {
