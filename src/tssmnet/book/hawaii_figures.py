@@ -11,6 +11,7 @@ import xarray as xr
 
 from tssmnet import metrics
 from tssmnet.book.style import COLOURS, style
+from tssmnet.book.tables import classes_of
 
 RECORDS = {
     "station": "SCAN SilverSword, 5 cm",
@@ -115,13 +116,11 @@ def flags_table(filled: xr.Dataset) -> pd.DataFrame:
     """For each flag of a filled series: how many days, how far from an observation, and how sure (m3 m-3)."""
     source = filled["source"]
     rows = []
-    for value, name in zip(
-        np.atleast_1d(source.attrs["flag_values"]), source.attrs["flag_meanings"].split(), strict=True
-    ):
+    for value, name in classes_of(source).items():
         chosen = filled.isel(time=(source == value).values)
         if chosen.sizes["time"]:
             away = chosen["days_to_observation"]
-            row = {"source": name.replace("_", " "), "days": chosen.sizes["time"]}
+            row = {"source": name, "days": chosen.sizes["time"]}
             row |= {"mean days to an observation": float(away.mean()), "longest": float(away.max())}
             rows.append(row | {"mean stated standard deviation (m³ m⁻³)": float(chosen["ssm_std"].mean())})
     return pd.DataFrame(rows).set_index("source")

@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tssmnet.book.findings import listed, signed, than
+from tssmnet.book.tables import classes_of
 
 MEASURES = {
     "cold share": ("frozen ground", "share of gap days (%)", ".0f"),
@@ -72,11 +73,8 @@ def covers_without(cube: xr.Dataset, cells: NDArray[Any]) -> pd.Series:
     """Land covers that none of the cells has, the largest first: their share of the map; empty without a land cover."""
     if "landcover" not in cube:
         return pd.Series(dtype=float)
-    attrs = cube["landcover"].attrs
-    names = dict(zip(np.atleast_1d(attrs["flag_values"]), str(attrs["flag_meanings"]).split(), strict=True))
-    cover = pd.Series(cube["landcover"].values).map(names)
-    share = cover.value_counts(normalize=True).drop(cover[cells].unique(), errors="ignore")
-    return share.rename(index=lambda name: name.replace("_", " "))
+    cover = pd.Series(cube["landcover"].values).map(classes_of(cube["landcover"]))
+    return cover.value_counts(normalize=True).drop(cover[cells].unique(), errors="ignore")
 
 
 def of_covers(share: pd.Series) -> str:

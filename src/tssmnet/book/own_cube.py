@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from tssmnet.book.style import COLOURS, style
+from tssmnet.book.tables import classes_of
 from tssmnet.metrics.scores import score
 
 
@@ -61,7 +62,5 @@ def share_inside(cube: xr.Dataset, filled: xr.Dataset, truth: xr.DataArray) -> s
 
 def source_table(filled: xr.Dataset) -> pd.DataFrame:
     """How many values come from where."""
-    attrs = filled.source.attrs
-    names = attrs["flag_meanings"].split()
-    count = pd.Series({n: int((filled.source == v).sum()) for n, v in zip(names, attrs["flag_values"], strict=True)})
+    count = pd.Series({name: int((filled.source == v).sum()) for v, name in classes_of(filled.source).items()})
     return pd.DataFrame({"pixel-days": count, "share (%)": 100 * count / count.sum()}).rename_axis("source")

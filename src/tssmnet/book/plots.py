@@ -214,17 +214,19 @@ def station_panels(panels: Mapping[str, Mapping[str, xr.DataArray]], titles: Map
 def cause_bars(share: pd.DataFrame, colours: Mapping[str, str]) -> Any:
     """Stacked bars by month: the share of cells and days of each cause.
 
-    `share`: index month, a column for each cause, in the order of stacking.
+    `share`: index the first day of each month, or its number; a column for each cause, in the order of stacking.
     `colours`: by cause.
     """
     import matplotlib.pyplot as plt
 
-    months = share.index.to_numpy().astype("datetime64[D]")  # a bar's width counts in the unit of its dates
+    dated = isinstance(share.index, pd.DatetimeIndex)
+    months = share.index.to_numpy().astype("datetime64[D]" if dated else int)  # a bar's width counts in this unit
+    look: dict[str, Any] = {"width": 28, "align": "edge"} if dated else {"width": 0.85}
     with style():
         fig, ax = plt.subplots(figsize=(7.6, 2.9), layout="constrained")
         base = np.zeros(len(months))
         for name, values in share.items():
-            ax.bar(months, values, width=28, align="edge", bottom=base, label=name, color=colours[str(name)])
+            ax.bar(months, values, bottom=base, label=name, color=colours[str(name)], **look)
             base = base + values.to_numpy()
         ax.set(ylabel="share of cells and days", ylim=(0, 1))
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True)

@@ -54,22 +54,6 @@ def causes_by_month(cause: xr.DataArray) -> pd.DataFrame:
     return pd.DataFrame({month: cause_shares(days) for month, days in cause.groupby("time.month")}).T
 
 
-def screening_figure(shares: pd.DataFrame) -> Any:
-    """Stacked bars of `causes_by_month`."""
-    import matplotlib.pyplot as plt
-
-    colours = (FILLED, "#bbbbbb", COLOURS[5], "#000000", *COLOURS[2:5])
-    with style():
-        fig, ax = plt.subplots(figsize=(7.0, 2.7), layout="constrained")
-        floor = shares.cumsum(axis=1) - shares
-        for name, colour in zip(shares, colours, strict=False):
-            label = name if name == "observed" else f"gap: {name}"
-            ax.bar(shares.index, shares[name], bottom=floor[name], color=colour, label=label, width=0.85)
-        ax.set(xlabel="month", ylabel="share of pixel-days (%)", xticks=shares.index, ylim=(0, 100))
-        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return fig
-
-
 def temperature_series(time: NDArray[Any], clear: Float, filled: Float, true: Float) -> Any:
     """Land surface temperature of one cell (K): clear days as dots, filled and true as lines."""
     import matplotlib.pyplot as plt

@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tssmnet.book.style import COLOURS, quantity_of, style
+from tssmnet.book.tables import classes_of
 from tssmnet.filler.evidence import distance_to_observation
 from tssmnet.gaps import GAP_KINDS, simulate_gaps
 
@@ -162,11 +163,11 @@ def _sources(ax: Any, source: xr.DataArray) -> None:
     """Colour each value by its flag, and say in the legend how many there are of each."""
     from matplotlib.colors import ListedColormap
 
-    flags = dict(zip(source.attrs["flag_values"], source.attrs["flag_meanings"].split(), strict=True))
+    flags = classes_of(source)
     colours = [OBSERVED, COLOURS[4], "#000000", COLOURS[2], COLOURS[3]][: max(flags) + 1]
     ax.imshow(source, aspect="auto", cmap=ListedColormap(colours), vmin=-0.5, vmax=max(flags) + 0.5)
     ax.set(title="source", xlabel="day")
     for flag, meaning in flags.items():
         if (of := share(source.values == flag)) > 0:
-            ax.plot([], [], "s", color=colours[flag], label=f"{meaning.replace('_', ' ')} ({of:.0f} %)")
+            ax.plot([], [], "s", color=colours[flag], label=f"{meaning} ({of:.0f} %)")
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
