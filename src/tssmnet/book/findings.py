@@ -301,15 +301,15 @@ def than(value: float, other: float, less: str = "lower", more: str = "higher", 
     return f"{less if value < other else more} than"
 
 
-def signed(value: float, digits: int = 3, units: str = "") -> str:
+def signed(value: float, digits: int = 3) -> str:
     """A number with its sign as a reader expects it.
 
     Examples
     --------
-    >>> signed(-0.0123), signed(0.5, 1, " m")
-    ('−0.012', '+0.5 m')
+    >>> signed(-0.0123), signed(0.5, 1)
+    ('−0.012', '+0.5')
     """
-    return f"{value:+.{digits}f}{units}".replace("-", "−")
+    return f"{value:+.{digits}f}".replace("-", "−")
 
 
 def mean_reduction(scores: Mapping[str, float], best: str, others: Sequence[str]) -> float:

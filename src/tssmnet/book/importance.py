@@ -196,16 +196,15 @@ def one_row_per_pixel(samples: Samples, y: NDArray[Any], seed: int = 0) -> tuple
     return table, pd.Series(np.asarray(y)[first], table.index, name="ssm")
 
 
-def relevance(table: pd.DataFrame, target: pd.Series, false_discoveries: float = 0.05) -> pd.DataFrame:
+def relevance(table: pd.DataFrame, target: pd.Series) -> pd.DataFrame:
     """tsfresh's relevance test: Kendall's tau of each feature with the target, Benjamini-Hochberg over all features.
 
     `table`: rows of features; missing values take their column's median. Rows are taken as independent.
-    `target`: one value a row.
-    `false_discoveries`: share of wrongly kept features that is put up with.
+    `target`: one value a row. One in twenty kept features may be wrongly kept.
     Returns index ``feature``: ``p_value`` and ``relevant``. Constants are not relevant and have no p value.
     """
     from tsfresh.feature_selection.relevance import calculate_relevance_table
 
     filled = table.fillna(table.median()).astype(np.float64)
-    found = calculate_relevance_table(filled, target, ml_task="regression", n_jobs=0, fdr_level=false_discoveries)
+    found = calculate_relevance_table(filled, target, ml_task="regression", n_jobs=0, fdr_level=0.05)
     return found[["p_value", "relevant"]].rename_axis("feature").reindex(table.columns)

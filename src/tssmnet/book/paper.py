@@ -160,21 +160,19 @@ def thin_cube(cube: xr.Dataset, pixels: int) -> xr.Dataset:
 def table_3(
     cube: xr.Dataset,
     params: Mapping[str, Mapping[str, Any]] | None = None,
-    rows: Sequence[Configuration] = TABLE_3,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
     """The rows of the paper's Table 3 on a cube, by the paper's random split: one `trial` each, with its ``setting``.
 
     `cube`: as for `trial`.
     `params`: model to its parameters, for a quick run.
-    `rows`: which rows.
     `seed`: of the models.
     """
     given = params or {}
     return [
         cached_trial(cube, row.model, row.features, "random", seed=seed, params=dict(given.get(row.model, {})))
         | {"setting": row.setting}
-        for row in rows
+        for row in TABLE_3
     ]
 
 

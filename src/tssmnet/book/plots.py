@@ -15,12 +15,8 @@ from tssmnet.book.style import COLOURS, PRODUCT_COLOURS, limits_of, pretty_units
 from tssmnet.metrics.pooled import scores_from, sums_by_place
 
 
-def plot_series(series: Mapping[str, Any], *, labels: Mapping[str, str] | None = None, title: str = "") -> Any:
-    """Time series one below the other on a common time axis; those with gaps as dots, precipitation as bars.
-
-    `series`: name to `xarray.DataArray` over ``time``.
-    `labels`: axis label by name; by default the variable's ``long_name`` and ``units``.
-    """
+def plot_series(series: Mapping[str, xr.DataArray], *, title: str = "") -> Any:
+    """Series over ``time`` one below the other on a common axis; those with gaps as dots, precipitation as bars."""
     import matplotlib.pyplot as plt
 
     with style():
@@ -34,34 +30,24 @@ def plot_series(series: Mapping[str, Any], *, labels: Mapping[str, str] | None =
                 ax.plot(values["time"], values, ".", markersize=3, color=colour)
             else:
                 ax.plot(values["time"], values, linewidth=0.9, color=colour)
-            ax.set_ylabel(
-                (labels or {}).get(name, f"{name.replace('_', ' ')}\n({pretty_units(values.attrs.get('units', '1'))})")
-            )
+            ax.set_ylabel(f"{name.replace('_', ' ')}\n({pretty_units(values.attrs.get('units', '1'))})")
         fig.align_ylabels()
         fig.suptitle(title, fontsize=10)
     return fig
 
 
-def series_chooser(
-    time: NDArray[Any],
-    series: Mapping[str, NDArray[Any]],
-    places: Sequence[str],
-    *,
-    dots: Sequence[str] = ("observed", "hidden"),
-    width: int = 680,
-    height: int = 300,
-) -> Any:
+def series_chooser(time: NDArray[Any], series: Mapping[str, NDArray[Any]], places: Sequence[str]) -> Any:
     """Interactive soil moisture series of several places, one chosen at a time; needs no server once the page is built.
 
     `time`: days, shape (time,).
-    `series`: name to values, shape (time, place), m3 m-3. NaN leaves a hole.
+    `series`: name to values, shape (time, place), m3 m-3. NaN leaves a hole; observations are dots, the others lines.
     `places`: what the chooser says of each place.
-    `dots`: names that are drawn as dots; the others are lines.
     """
     import holoviews as hv
     import hvplot.pandas  # noqa: F401
 
     hv.output(widget_location="bottom")
+    dots = ("observed", "hidden")
     colours = dict(zip(series, ("#000000", "#999999", "#E69F00", "#0072B2", "#009E73", "#CC79A7"), strict=False))
 
     def one(i: int) -> Any:
@@ -80,8 +66,8 @@ def series_chooser(
     frames = hv.HoloMap({place: one(i) for i, place in enumerate(places)}, kdims="place", sort=False)
     return frames.opts(
         hv.opts.Overlay(
-            width=width,
-            height=height,
+            width=680,
+            height=300,
             legend_position="top",
             ylabel=quantity_of("ssm").label,
             xlabel="",
@@ -109,16 +95,12 @@ def density_counts(x: ArrayLike, y: ArrayLike, high: float, bins: int) -> NDArra
 
 
 def density_panels(
-    pairs: Mapping[str, tuple[ArrayLike, ArrayLike]],
-    xlabel: str,
-    ylabel: str = "product (m³ m⁻³)",
-    high: float = 0.6,
-    bins: int = 80,
+    pairs: Mapping[str, tuple[ArrayLike, ArrayLike]], xlabel: str, high: float = 0.6, bins: int = 80
 ) -> Any:
     """Density scatters side by side on one logarithmic scale, each with the 1:1 line, the regression and its scores.
 
     `pairs`: Title to reference and estimate, arrays of one shape, m3 m-3.
-    `xlabel`, `ylabel`: with units.
+    `xlabel`: with units.
     `high`, `bins`: upper end of both axes, and bins along each.
     """
     import matplotlib.pyplot as plt
@@ -138,7 +120,7 @@ def density_panels(
         for ax in axes.ravel()[len(pairs) :]:
             ax.remove()
         fig.supxlabel(xlabel, fontsize=9)
-        fig.supylabel(ylabel, fontsize=9)
+        fig.supylabel("product (m³ m⁻³)", fontsize=9)
         fig.colorbar(drawn, ax=list(axes.ravel()[: len(pairs)]), label="pairs in a bin", shrink=0.7)
     return fig
 
@@ -229,6 +211,8 @@ def cause_bars(share: pd.DataFrame, colours: Mapping[str, str]) -> Any:
             ax.bar(months, values, bottom=base, label=name, color=colours[str(name)], **look)
             base = base + values.to_numpy()
         ax.set(ylabel="share of cells and days", ylim=(0, 1))
+        if not dated:
+            ax.set(xlabel="month", xticks=months)
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True)
     return fig
 
@@ -313,15 +297,14 @@ def length_lines(
     return fig
 
 
-def number_grid(values: pd.DataFrame, share: pd.DataFrame, quantity: str = "rmse") -> Any:
-    """A grid of coloured numbers, each with its share in per cent below; cells of share 0 stay empty.
+def number_grid(values: pd.DataFrame, share: pd.DataFrame) -> Any:
+    """A grid of coloured RMSE, each with its share in per cent below; cells of share 0 stay empty.
 
     `values`, `share`: of one shape, index and columns as labels; shares between 0 and 1.
-    `quantity`: a name in `tssmnet.book.style.QUANTITIES`.
     """
     import matplotlib.pyplot as plt
 
-    q = quantity_of(quantity)
+    q = quantity_of("rmse")
     low, high = limits_of(q, values.to_numpy())
     with style():
         fig, ax = plt.subplots(figsize=(5.6, 0.42 * len(values) + 1.1), layout="constrained")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from tssmnet.cube.earth import nearest
 
+TAKES, DRAWS = (1, 2, 4, 8), 20
+"""How many stations of a cell are averaged, and how often they are chosen at random."""
+
 
 def errors_of_means(
     values: xr.DataArray,
     cells: NDArray[np.int64],
     fields: Mapping[str, NDArray[Any]],
-    takes: Collection[int] = (1, 2, 4, 8),
-    draws: int = 20,
     seed: int = 0,
 ) -> pd.DataFrame:
     """How the RMSE of a field against stations falls when several stations of one cell are averaged.
@@ -26,26 +27,24 @@ def errors_of_means(
     `values`: `readings`, dims (time, station).
     `cells`: cell of each station, as `nearest_pixels` gives it.
     `fields`: name to an array (time, pixel) on the same days, m3 m-3.
-    `takes`: how many stations of a cell are averaged; only cells with as many as the largest take part.
-    `draws`: random choices of stations in each cell.
-    `seed`: of the choices.
-    Returns index `takes`, a column for each field: RMSE in m3 m-3, NaN where no cell has that many stations. The
-    attribute ``cells`` says how many took part.
+    `seed`: of the `DRAWS` random choices of stations in each cell.
+    Returns index `TAKES`, a column for each field: RMSE in m3 m-3, NaN where no cell has as many stations as the
+    largest. The attribute ``cells`` says how many took part.
     """
     rng = np.random.default_rng([0xCE11, seed])
     known = values.transpose("time", "station").values
     numbers, counts = np.unique(cells, return_counts=True)
-    crowded = numbers[counts >= max(takes)]
-    square = {(k, name): [np.nan] for k in takes for name in fields}
+    crowded = numbers[counts >= max(TAKES)]
+    square = {(k, name): [np.nan] for k in TAKES for name in fields}
     for cell in crowded:
         members = np.flatnonzero(cells == cell)
-        for k in takes:
-            for _ in range(draws):
+        for k in TAKES:
+            for _ in range(DRAWS):
                 mean = known[:, rng.permutation(members)[:k]].mean(1)  # NaN unless all k report
                 if np.isfinite(mean).any():
                     for name, field in fields.items():
                         square[k, name].append(float(np.nanmean((field[:, cell] - mean) ** 2)))
-    rows = {k: {n: float(np.sqrt(pd.Series(square[k, n]).mean())) for n in fields} for k in takes}
+    rows = {k: {n: float(np.sqrt(pd.Series(square[k, n]).mean())) for n in fields} for k in TAKES}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("stations")
     table.attrs["cells"] = len(crowded)
     return table
