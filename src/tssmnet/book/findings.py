@@ -203,9 +203,8 @@ def what_stands(found: Evidence, titles: Mapping[str, str]) -> list[str]:
     if found.in_gaps is not None:
         lines.append(_of_best(found.in_gaps["rmse"], titles))
     lines.append(
-        f"**Filled is not known.** Coverage goes from {found.before:.0f} % to {found.after:.0f} %; what "
-        f"a filled value is "
-        "worth depends on why it was missing, and a product should say so beside each value."
+        f"**Filled is not known.** Coverage goes from {found.before:.0f} % to {found.after:.0f} %; what a filled value "
+        "is worth depends on why it was missing, and a product should say so beside each value."
     )
     return lines
 
@@ -221,19 +220,16 @@ def _of_stations(found: Evidence, titles: Mapping[str, str]) -> list[str]:
     wins = math.nan if found.station_ranks is None else 100 * found.station_ranks["first"][first.idxmin()]
     lines = [
         f"**Stations and the truth put the five reconstructions {agreement_words(tau)}** (Kendall's tau "
-        f"{signed(tau, 2)} "
-        f"between stations and the truth in the gaps, by RMSE). {best}; when the stations' cells are "
-        f"drawn again, {one} "
-        f"comes first in {wins:.0f} % of the draws."
+        f"{signed(tau, 2)} between stations and the truth in the gaps, by RMSE). {best}; when the stations' cells are "
+        f"drawn again, {one} comes first in {wins:.0f} % of the draws."
     ]
     against = {k: t.rmse["tssmnet"] for k, t in (("stations", found.by_stations), ("gaps", found.in_gaps))}
     if math.isfinite(found.floor):
         part = 100 * found.floor**2 / against["stations"] ** 2
         lines.append(
             f"**A station's RMSE is {'mostly' if part > 50 else 'partly'} the station's.** Even the truth has "
-            f"{found.floor:.3f} m³ m⁻³ against the readings, {part:.0f} % of TsSMNet's mean square error "
-            f"there. TsSMNet "
-            f"has {against['stations']:.3f} against stations and {against['gaps']:.3f} against the truth in the gaps."
+            f"{found.floor:.3f} m³ m⁻³ against the readings, {part:.0f} % of TsSMNet's mean square error there. "
+            f"TsSMNet has {against['stations']:.3f} against stations and {against['gaps']:.3f} against the truth in the gaps."
         )
     return lines
 
@@ -241,13 +237,10 @@ def _of_stations(found: Evidence, titles: Mapping[str, str]) -> list[str]:
 def _of_kinds(kinds: pd.DataFrame) -> str:
     cold, orbit = kinds.loc["cold"], kinds.loc["orbit"]
     return (
-        f"**The gaps are not all alike.** Between orbits over thawed soil ({100 * orbit['share']:.0f} % "
-        f"of the gap days) the "
-        f"true RMSE of TsSMNet is {orbit['rmse']:.3f} m³ m⁻³; on frozen or snow-covered ground "
-        f"({100 * cold['share']:.0f} %) "
-        f"it is {cold['rmse']:.3f}, {than(cold['rmse'], orbit['rmse'], same=0.002)} between orbits, and "
-        f"no station and no "
-        "hidden observation would tell."
+        f"**The gaps are not all alike.** Between orbits over thawed soil ({100 * orbit['share']:.0f} % of the gap "
+        f"days) the true RMSE of TsSMNet is {orbit['rmse']:.3f} m³ m⁻³; on frozen or snow-covered ground "
+        f"({100 * cold['share']:.0f} %) it is {cold['rmse']:.3f}, {than(cold['rmse'], orbit['rmse'], same=0.002)} "
+        "between orbits, and no station and no hidden observation would tell."
     )
 
 
@@ -263,9 +256,8 @@ def _of_split(split: Mapping[str, float]) -> str:
 def _of_descriptors(loss: Mapping[tuple[str, str], float]) -> str:
     screened, every, none = loss["tssmnet", "base+screened"], loss["tssmnet", "base+desc"], loss["smnet", "base"]
     return (
-        f"**Descriptors {'help' if screened < none else 'do not help'} on the random split** (validation "
-        f"loss {screened:.4f} "
-        f"with the screened ones, {none:.4f} without any), and the screened ones do "
+        f"**Descriptors {'help' if screened < none else 'do not help'} on the random split** (validation loss "
+        f"{screened:.4f} with the screened ones, {none:.4f} without any), and the screened ones do "
         f"{'better' if screened < every else 'no better'} than all 31 ({every:.4f})."
     )
 
@@ -274,9 +266,8 @@ def _of_best(rmse: pd.Series, titles: Mapping[str, str]) -> str:
     best, rival = str(rmse.idxmin()), rmse[[*OTHERS]].min()
     gain = "is ahead of" if rmse["tssmnet"] < rival else "is behind"
     text = (
-        f"**In the gaps {titles[best]} is nearest to the truth**, {rmse.min():.3f} m³ m⁻³; TsSMNet "
-        f"{gain} the best of the "
-        f"other four ({rmse['tssmnet']:.3f} against {rival:.3f})."
+        f"**In the gaps {titles[best]} is nearest to the truth**, {rmse.min():.3f} m³ m⁻³; TsSMNet {gain} the best of "
+        f"the other four ({rmse['tssmnet']:.3f} against {rival:.3f})."
     )
     trees = " At this size of training trees are the stronger choice; a long training may turn that round."
     return text + (trees if best in ("rf", "xgboost") else "")

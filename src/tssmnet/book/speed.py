@@ -62,18 +62,16 @@ def processor_seconds(work: Callable[[], Any]) -> float:
 
 def descriptor_table(content: Mapping[str, Any]) -> pd.DataFrame:
     """Throughput of ``benchmark-descriptors.json``, one row a library and number of workers."""
-    rows = [
-        {
-            "library": r["name"],
-            "functions": r["functions"],
-            "workers": r["workers"],
-            "series per second": round(r["series_per_s"]),
-            "tssmnet is faster by": r["tssmnet_is_faster_by"],
-            "per core by": r["and_per_core_by"],
-        }
-        for r in content["peers"]
-    ]
-    return pd.DataFrame(rows).set_index("library")
+    columns = {
+        "name": "library",
+        "functions": "functions",
+        "workers": "workers",
+        "series_per_s": "series per second",
+        "tssmnet_is_faster_by": "tssmnet is faster by",
+        "and_per_core_by": "per core by",
+    }
+    table = pd.DataFrame(content["peers"]).rename(columns=columns)[[*columns.values()]].set_index("library")
+    return table.assign(**{"series per second": table["series per second"].round().astype(int)})
 
 
 def training_table(content: Mapping[str, Any]) -> pd.DataFrame:
