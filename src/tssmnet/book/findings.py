@@ -229,7 +229,7 @@ def _of_stations(found: Evidence, titles: Mapping[str, str]) -> list[str]:
         lines.append(
             f"**A station's RMSE is {'mostly' if part > 50 else 'partly'} the station's.** Even the truth has "
             f"{found.floor:.3f} m³ m⁻³ against the readings, {part:.0f} % of TsSMNet's mean square error there. "
-            f"TsSMNet has {against['stations']:.3f} against stations and {against['gaps']:.3f} against the truth in the gaps."
+            f"TsSMNet has {against['stations']:.3f} against stations, {against['gaps']:.3f} against the truth in gaps."
         )
     return lines
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tssmnet.metrics import r2
 from tssmnet.models import make_model
 
 Float = NDArray[np.float32]
@@ -85,18 +86,14 @@ def shortcut_trial(seed: int = 0, shortcuts: bool = True, params: Mapping[str, A
     return {
         "seed": seed,
         "shortcuts": shortcuts,
-        "r2": _r2(y[test], model.predict(x[test])),
-        "linear_r2": _r2(y[test], _with_one(x[test]) @ line),
+        "r2": r2(y[test], model.predict(x[test])),
+        "linear_r2": r2(y[test], _with_one(x[test]) @ line),
         "history": model.history_,
     }
 
 
 def _with_one(x: Float) -> NDArray[np.float64]:
     return np.column_stack([x.astype(np.float64), np.ones(len(x))])
-
-
-def _r2(truth: NDArray[Any], estimate: NDArray[Any]) -> float:
-    return float(1 - np.sum((truth - estimate) ** 2) / np.sum((truth - truth.mean()) ** 2))
 
 
 def shortcut_trials(seeds: Sequence[int], params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
