@@ -6,7 +6,6 @@ made-up arrays of the genuine shape. It leaves out waiting for disks and network
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tssmnet.book.speed import LAND
+from tssmnet.book.speed import LAND, processor_seconds
 from tssmnet.data import processing
 from tssmnet.data.china.settings import Settings
 from tssmnet.data.readers.grids import (
@@ -79,12 +78,7 @@ def stages(settings: Settings, seed: int = 0) -> list[Stage]:
 def _per_unit(work: Callable[[], Any], units: float, repeats: int = 2) -> float:
     """Processor seconds of one unit: the quickest of some calls, the first one left out where it only warms up."""
     work()
-    found = []
-    for _ in range(repeats):
-        start = time.process_time()
-        work()
-        found.append(time.process_time() - start)
-    return max(min(found), 1e-9) / units
+    return max(min(processor_seconds(work) for _ in range(repeats)), 1e-9) / units
 
 
 def regridding(rng: np.random.Generator, pixels: int = 1200) -> float:
@@ -151,16 +145,11 @@ def training(model: str, samples: int = 20_000, columns: int = 64, epochs: int =
     from tssmnet.models import make_model
 
     rng = np.random.default_rng(seed)
-    X, y = (
-        rng.standard_normal((samples, columns)).astype(np.float32),
-        rng.uniform(0.05, 0.4, samples).astype(np.float32),
-    )
-
+    X = rng.standard_normal((samples, columns)).astype(np.float32)
+    y = rng.uniform(0.05, 0.4, samples).astype(np.float32)
     network = make_model(model, seed=seed, device="cpu", epochs=epochs)
     network.fit(X[:1000], y[:1000])  # imports and first-call work stay out of the time
-    start = time.process_time()
-    network.fit(X, y)
-    return (time.process_time() - start) / (samples * epochs)
+    return processor_seconds(lambda: network.fit(X, y)) / (samples * epochs)
 
 
 def stored(described: Mapping[str, Any] | None, filled: Mapping[str, Any] | None) -> list[dict[str, Any]]:
