@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tssmnet.book import maps
-from tssmnet.book.style import pretty_units, style
+from tssmnet.book.style import figure, pretty_units
 from tssmnet.book.tables import classes_of
 from tssmnet.data.registry import DataSet
 from tssmnet.twin.orbits import REPEAT_DAYS
@@ -80,12 +80,10 @@ def gaps_figure(daily: xr.DataArray, lengths: NDArray[np.integer]) -> Any:
     `lengths`: of all holes, days, from `tssmnet.book.sanity.gap_lengths`.
     """
     import matplotlib.dates as mdates
-    import matplotlib.pyplot as plt
 
     names = [f"{a}" if b == a + 1 else f"{a}–{b - 1}" for a, b in pairwise(HOLES)] + [f"> {HOLES[-1] - 1}"]
     held = np.histogram(lengths, [*HOLES, np.inf], weights=lengths)[0] / lengths.sum()
-    with style():
-        fig, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.6), layout="constrained")
+    with figure(1, 2, figsize=(7.2, 2.6)) as (fig, (left, right)):
         left.plot(daily["time"], daily)
         left.set(ylabel="share of pixels observed\n(8-day mean)", ylim=(0, 0.6))
         left.xaxis.set_major_locator(mdates.MonthLocator(bymonth=(1, 7)))

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tssmnet.book.maps import draw_field, new_map
-from tssmnet.book.style import COLOURS, pretty_units, style
+from tssmnet.book.style import COLOURS, figure, pretty_units, style
 from tssmnet.features.descriptors import DESCRIPTORS, NAMES
 
 Found = Mapping[float, NDArray[Any]]
@@ -61,11 +61,8 @@ def descriptor_maps(described: xr.Dataset, names: Sequence[str], projection: str
 
 def sensitivity(by_power: Found, by_count: Found) -> Any:
     """Spread over the pixels (left) and rank correlation with the default (right), by exponent and by segments."""
-    import matplotlib.pyplot as plt
-
     rows = ((by_power, 3.0, "exponent of WPM", "WPM (m³ m⁻³)"), (by_count, 2, "segments of SegCorr", "SegCorr"))
-    with style():
-        fig, axes = plt.subplots(2, 2, figsize=(7.4, 4.6), layout="constrained")
+    with figure(2, 2, figsize=(7.4, 4.6)) as (fig, axes):
         for (left, right), (found, default, label, unit) in zip(axes, rows, strict=True):
             names = [f"{key:g}" for key in found]
             whole = [v[np.isfinite(v)] for v in found.values()]
@@ -89,12 +86,9 @@ def changed_by_spacing(described: xr.Dataset, in_time: xr.Dataset) -> pd.Series:
 
 def spacing_bars(changed: pd.Series, described: xr.Dataset, ssm: xr.DataArray) -> Any:
     """Descriptors that the spacing changes (left), and those that follow coverage (right)."""
-    import matplotlib.pyplot as plt
-
     share = ssm.notnull().mean("time").values
     grows = {d.abbr: _rank_correlation(described[d.abbr].values, share) for d in DESCRIPTORS if d.twin}
-    with style():
-        fig, (left, right) = plt.subplots(1, 2, figsize=(7.4, 2.8), layout="constrained")
+    with figure(1, 2, figsize=(7.4, 2.8)) as (fig, (left, right)):
         left.barh(changed.index, changed)
         left.set(xlabel="rank correlation of the two variants", xlim=(min(0, changed.min()), 1))
         right.barh(list(grows), list(grows.values()), color=COLOURS[1])

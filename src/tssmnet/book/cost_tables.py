@@ -10,7 +10,7 @@ import pandas as pd
 from tssmnet.book import speed
 from tssmnet.book.cost import Stage, stored
 from tssmnet.book.speed import OBSERVED, PIXEL_DAYS
-from tssmnet.book.style import COLOURS, style
+from tssmnet.book.style import COLOURS, figure
 from tssmnet.data.registry import DataSet
 
 ACCESS = {
@@ -66,10 +66,7 @@ def stage_table(measured: Sequence[Stage], processors: int) -> pd.DataFrame:
 
 def stage_dots(measured: Sequence[Stage]) -> Any:
     """Processor hours of each stage on a logarithmic axis."""
-    import matplotlib.pyplot as plt
-
-    with style():
-        fig, ax = plt.subplots(figsize=(6.6, 2.8), layout="constrained")
+    with figure(figsize=(6.6, 2.8)) as (fig, ax):
         ax.plot([s.hours for s in measured], [s.name for s in measured], "o", color=COLOURS[0])
         ax.invert_yaxis()
         ax.grid(axis="x", color="0.9")

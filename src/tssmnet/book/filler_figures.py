@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from tssmnet.book.style import COLOURS, style
+from tssmnet.book.style import COLOURS, figure
 from tssmnet.book.tables import model_title, strata_table
 from tssmnet.cube.earth import SEASONS
 from tssmnet.filler.evidence import frozen
@@ -32,11 +32,8 @@ def by_kind(content: Content, score: str) -> pd.DataFrame:
 
 def kind_bars(table: pd.DataFrame) -> Any:
     """The scores of `by_kind`, a group for each kind of gaps."""
-    import matplotlib.pyplot as plt
-
     kinds, step = list(table.columns), 0.8 / len(table)
-    with style():
-        fig, ax = plt.subplots(figsize=(7.4, 3.2), layout="constrained")
+    with figure(figsize=(7.4, 3.2)) as (fig, ax):
         for i, (name, row) in enumerate(table.iterrows()):
             place = np.arange(len(kinds)) + (i - len(table) / 2 + 0.5) * step
             ax.bar(place, row, 0.9 * step, label=name, color=COLOURS[i % len(COLOURS)])
@@ -79,14 +76,11 @@ def strata(content: Content) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def strata_lines(by_days: pd.DataFrame, by_season: pd.DataFrame) -> Any:
     """RMSE of each model by distance to the nearest observation and by season."""
-    import matplotlib.pyplot as plt
-
     panels = (
         (by_days, [*DISTANCES], "days to the nearest observation"),
         (by_season, [*SEASONS], "season (blocks of 10 to 30 days)"),
     )
-    with style():
-        fig, axes = plt.subplots(1, 2, figsize=(7.4, 3.0), sharey=True, layout="constrained", width_ratios=(6, 4))
+    with figure(1, 2, figsize=(7.4, 3.0), sharey=True, width_ratios=(6, 4)) as (fig, axes):
         for ax, (rmse, order, label) in zip(axes, panels, strict=True):
             names = [n for n in order if n in rmse.index]
             for i, model in enumerate(m for m, _ in BESIDE if m in rmse):
@@ -108,11 +102,8 @@ def coverage(by_days: pd.DataFrame, by_season: pd.DataFrame) -> pd.Series:
 
 def reliability(runs: Iterable[Mapping[str, Any]], held: pd.Series) -> Any:
     """Found against stated share of errors by kind of gaps (left), and coverage by stratum (right)."""
-    import matplotlib.pyplot as plt
-
     mine = [r for r in runs if r["model"] == FILLER]
-    with style():
-        fig, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.0), layout="constrained")
+    with figure(1, 2, figsize=(7.4, 3.0)) as (fig, (left, right)):
         left.plot([0, 1], [0, 1], color="0.6", linewidth=1)
         for i, (gap, title) in enumerate(GAPS.items()):
             levels = pd.DataFrame([r["intervals"]["levels"] for r in mine if r["gap"] == gap])
@@ -158,11 +149,8 @@ def ablation_table(answers: Mapping[str, xr.Dataset], record: NDArray[Any], hidd
 
 def ablation_bars(table: pd.DataFrame, reference: str, without: Sequence[str]) -> Any:
     """Change of the RMSE (%) from the row `reference` when something is left out; rows `without` are not drawn."""
-    import matplotlib.pyplot as plt
-
     change = 100 * (table.drop(index=[reference, *without]) / table.loc[reference] - 1)
-    with style():
-        fig, ax = plt.subplots(figsize=(7.2, 2.6), layout="constrained")
+    with figure(figsize=(7.2, 2.6)) as (fig, ax):
         for i, kind in enumerate(change.columns):
             ax.barh(np.arange(len(change)) + (i - 1) * 0.26, change[kind], 0.24, label=kind, color=COLOURS[i])
         ax.set(xlabel="change of RMSE when left out (%)", yticks=range(len(change)), yticklabels=change.index)
@@ -196,11 +184,8 @@ def frozen_table(cube: xr.Dataset, filled: xr.Dataset, hidden: Mask) -> pd.DataF
 
 def one_pixel(record: NDArray[Any], hidden: Mask, filled: xr.Dataset, place: int) -> Any:
     """Observations that the filler saw, those it did not, what it said and how sure it was, at one pixel."""
-    import matplotlib.pyplot as plt
-
     one, days, gone, seen = filled.isel(pixel=place), filled.time.values, hidden[:, place], record[:, place]
-    with style():
-        fig, ax = plt.subplots(figsize=(7.4, 3.0), layout="constrained")
+    with figure(figsize=(7.4, 3.0)) as (fig, ax):
         low, high = one.ssm_lower.values, one.ssm_upper.values
         ax.fill_between(days, low, high, color=COLOURS[0], alpha=0.25, linewidth=0, label="90 % interval")
         ax.plot(days, one.ssm_model, color=COLOURS[0], linewidth=0.9, label="filler")

@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from tssmnet import metrics
-from tssmnet.book.style import COLOURS, style
+from tssmnet.book.style import COLOURS, figure
 from tssmnet.book.tables import classes_of
 
 RECORDS = {
@@ -44,11 +44,8 @@ def series_figure(here: xr.Dataset, filled: xr.Dataset, when: slice) -> Any:
     `filled`: dims (time): the station's cell, as `fill_hawaii` gives it.
     `when`: days to draw.
     """
-    import matplotlib.pyplot as plt
-
     seen, ours = here.sel(time=when), filled.sel(time=when)
-    with style():
-        fig, axes = plt.subplots(2, 1, figsize=(7.4, 4.4), sharex=True, sharey=True, layout="constrained")
+    with figure(2, 1, figsize=(7.4, 4.4), sharex=True, sharey=True) as (fig, axes):
         band = {"color": COLOURS[0], "alpha": 0.2, "linewidth": 0, "label": "90 % interval"}
         axes[0].fill_between(ours["time"], ours["ssm_lower"], ours["ssm_upper"], **band)
         axes[0].plot(ours["time"], ours["ssm"], linewidth=0.9, color=COLOURS[0], label="SMAP, filled here")
@@ -128,16 +125,13 @@ def flags_table(filled: xr.Dataset) -> pd.DataFrame:
 
 def stated_and_found(filled: xr.Dataset) -> Any:
     """The error found against the standard deviation stated, in groups of equal size of the hidden observations."""
-    import matplotlib.pyplot as plt
-
     hidden = filled["target"].notnull().values
     stated, error = filled["ssm_std"].values[hidden], (filled["ssm"] - filled["target"]).values[hidden]
     edges = np.quantile(stated, np.linspace(0, 1, GROUPS + 1))
     group = np.clip(np.searchsorted(edges, stated, side="right") - 1, 0, GROUPS - 1)
     found = [np.sqrt((error[group == g] ** 2).mean()) for g in range(GROUPS)]
     top = 1.1 * max(max(found), stated.max() * 0.8)
-    with style():
-        fig, ax = plt.subplots(figsize=(4.4, 3.2), layout="constrained")
+    with figure(figsize=(4.4, 3.2)) as (fig, ax):
         ax.plot([stated[group == g].mean() for g in range(GROUPS)], found, "o-", color=COLOURS[0])
         ax.plot([0, top], [0, top], "--", color="#777777", linewidth=0.8)
         ax.set(xlabel="stated standard deviation (m³ m⁻³)", ylabel="RMSE found (m³ m⁻³)", xlim=(0, top), ylim=(0, top))

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from tssmnet.book.style import COLOURS, style
+from tssmnet.book.style import COLOURS, figure
 from tssmnet.book.validation import SHORT
 from tssmnet.cube.earth import SEASONS
 
@@ -58,10 +58,7 @@ def coverage_by_month(product: xr.DataArray) -> pd.DataFrame:
 
 def coverage_bars(monthly: pd.DataFrame) -> Any:
     """The shares of `coverage_by_month`, SMAP's before that of TsSMNet."""
-    import matplotlib.pyplot as plt
-
-    with style():
-        fig, ax = plt.subplots(figsize=(7.2, 2.5), layout="constrained")
+    with figure(figsize=(7.2, 2.5)) as (fig, ax):
         for name, colour in (("TsSMNet", "#d9d9d9"), ("SMAP", COLOURS[0])):
             ax.bar(monthly.index, monthly[name], width=26, align="edge", color=colour, label=name)
         ax.set(ylabel="share of cells and days\nwith a value", ylim=(0, 1.05))

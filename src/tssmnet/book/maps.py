@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tssmnet.book.page import current_page
-from tssmnet.book.style import limits_of, quantity_of, style
+from tssmnet.book.style import figure, limits_of, quantity_of, style
 from tssmnet.errors import TssmnetError, require_known
 
 # Projection by name: the class in cartopy.crs and its arguments.
@@ -74,22 +74,15 @@ def new_map(
     Returns figure, list of axes.
     """
     import cartopy.crs as ccrs
-    import matplotlib.pyplot as plt
 
     kind, arguments = PROJECTIONS[require_known(projection, PROJECTIONS, "projection")]
     columns = min(columns, axes)
     rows = -(-axes // columns)
-    with style():
-        fig, grid = plt.subplots(
-            rows,
-            columns,
-            figsize=(width, rows * (MAP_HEIGHT.get(projection, 0.6) * width / columns + 0.25) + 0.55),
-            subplot_kw={"projection": getattr(ccrs, kind)(**arguments)},
-            squeeze=False,
-            layout="constrained",
-        )
-    for spare in grid.ravel()[axes:]:
-        spare.remove()
+    height = rows * (MAP_HEIGHT.get(projection, 0.6) * width / columns + 0.25) + 0.55
+    drawn = {"subplot_kw": {"projection": getattr(ccrs, kind)(**arguments)}, "squeeze": False}
+    with figure(rows, columns, figsize=(width, height), **drawn) as (fig, grid):
+        for spare in grid.ravel()[axes:]:
+            spare.remove()
     return fig, list(grid.ravel()[:axes])
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from tssmnet.book.style import COLOURS, style
+from tssmnet.book.style import COLOURS, figure
 from tssmnet.book.tables import FEATURE_TITLES, model_title
 from tssmnet.cube import dynamic_names, is_rain
 from tssmnet.features.build import RAIN_DECAYS, RAIN_LAGS, RAIN_SUMS, STATE_MEANS
@@ -56,11 +56,8 @@ def errors_of(runs: pd.DataFrame) -> pd.Series:
 
 def memory_bars(runs: pd.DataFrame) -> Any:
     """RMSE by feature set and kind of gaps, a panel for each model, with the straight line in time as dashes."""
-    import matplotlib.pyplot as plt
-
     error, kinds = errors_of(runs), list(GAP_KINDS)
-    with style():
-        fig, axes = plt.subplots(1, 2, figsize=(7.4, 3.3), sharey=True, layout="constrained")
+    with figure(1, 2, figsize=(7.4, 3.3), sharey=True) as (fig, axes):
         for ax, model in zip(axes, MODELS_SHOWN, strict=True):
             for i, features in enumerate(SETS):
                 values = error[model, features].reindex(kinds)
@@ -94,12 +91,9 @@ def spread_pixels(cube: xr.Dataset, count: int) -> NDArray[np.int64]:
 
 def without_and_with(found: Mapping[str, Mapping[str, NDArray[Any]]], times: Any, title: str) -> Any:
     """The series of the first pixel: both estimates as lines, observations as dots, hidden ones as crosses."""
-    import matplotlib.pyplot as plt
-
     last = [*found.values()][-1]
     record, hidden = last["record"][:, 0], last["hidden"][:, 0]
-    with style():
-        fig, ax = plt.subplots(figsize=(7.4, 2.9), layout="constrained")
+    with figure(figsize=(7.4, 2.9)) as (fig, ax):
         for colour, (label, arrays) in zip((COLOURS[4], COLOURS[0]), found.items(), strict=True):
             ax.plot(times, arrays["estimate"][:, 0], color=colour, linewidth=1, label=label)
         ax.plot(times, np.where(hidden, np.nan, record), ".", color="0.55", markersize=4, label="observed")

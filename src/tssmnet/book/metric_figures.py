@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tssmnet import metrics
 from tssmnet.book.page import mark_synthetic
-from tssmnet.book.style import COLOURS, pretty_units, style
+from tssmnet.book.style import COLOURS, figure, pretty_units
 from tssmnet.book.tables import formula_of
 
 Float = NDArray[np.float64]
@@ -89,10 +89,7 @@ def scores_of(estimates: Mapping[str, Float], series: Float) -> pd.DataFrame:
 
 def ways_panels(days: ArrayLike, series: Float, estimates: Mapping[str, Float], scores: pd.DataFrame) -> Any:
     """Each estimate over the series that it was made from, with two of its `scores`."""
-    import matplotlib.pyplot as plt
-
-    with style():
-        fig, axes = plt.subplots(3, 2, figsize=(7.4, 4.8), sharex=True, sharey=True, layout="constrained")
+    with figure(3, 2, figsize=(7.4, 4.8), sharex=True, sharey=True) as (fig, axes):
         for ax, (name, estimate), colour in zip(axes.ravel(), estimates.items(), COLOURS, strict=False):
             ax.plot(days, series, color="0.6", linewidth=1.6)
             ax.plot(days, estimate, color=colour, linewidth=0.9)
@@ -172,11 +169,8 @@ def coverage_of_intervals(repeats: int, rng: np.random.Generator) -> pd.DataFram
 
 def coverage_panels(counted: pd.DataFrame) -> Any:
     """What `coverage_of_intervals` counted, a panel for each metric, with the counting error."""
-    import matplotlib.pyplot as plt
-
     labels = {True: "days that resemble each other", False: "as if independent"}
-    with style():
-        fig, axes = plt.subplots(1, 3, figsize=(7.4, 2.7), sharey=True, layout="constrained")
+    with figure(1, 3, figsize=(7.4, 2.7), sharey=True) as (fig, axes):
         for ax, (metric, (title, *_)) in zip(axes, TRIED.items(), strict=True):
             for (aware, label), colour in zip(labels.items(), COLOURS, strict=False):
                 coverage, series = counted.loc[(metric, aware)].T.to_numpy()

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from tssmnet.book.page import mark_synthetic
-from tssmnet.book.style import COLOURS, style
+from tssmnet.book.style import COLOURS, figure
 from tssmnet.models import MODELS, make_model, parameters_of
 from tssmnet.models.training import Network
 
@@ -110,10 +110,7 @@ def draw_network(model: str, features: int, title: str = "", ax: Any = None, **p
 
 def draw_networks(features: int) -> Any:
     """TsSMNet and ResAutoNet side by side, see `draw_network`."""
-    import matplotlib.pyplot as plt
-
-    with style():
-        fig, axes = plt.subplots(1, 2, figsize=(8.4, 5.0), layout="constrained")
+    with figure(1, 2, figsize=(8.4, 5.0)) as (fig, axes):
         for name, ax in zip(("tssmnet", "resautonet"), axes, strict=True):
             draw_network(name, features, MODELS[name].title, ax=ax)
     return fig
@@ -137,11 +134,8 @@ def r2_by_seed(runs: pd.DataFrame) -> pd.DataFrame:
 
 def shortcuts_figure(runs: pd.DataFrame) -> Any:
     """Loss by epoch with and without shortcuts (left), and `r2_by_seed` (right)."""
-    import matplotlib.pyplot as plt
-
     r2 = r2_by_seed(runs)
-    with style():
-        fig, (left, right) = plt.subplots(1, 2, figsize=(7.4, 2.9), layout="constrained")
+    with figure(1, 2, figsize=(7.4, 2.9)) as (fig, (left, right)):
         for kept, colour, label in ((True, COLOURS[0], "with shortcuts"), (False, COLOURS[1], "without")):
             for history in runs[runs["shortcuts"] == kept]["history"]:
                 curve = pd.DataFrame(history)

@@ -8,17 +8,14 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from tssmnet.book.style import COLOURS, style
+from tssmnet.book.style import COLOURS, figure
 from tssmnet.book.tables import classes_of
 from tssmnet.metrics.scores import score
 
 
 def cell_series(cube: xr.Dataset, filled: xr.Dataset, truth: xr.DataArray, place: Mapping[str, int]) -> Any:
     """Truth, model with its interval, and observations of one cell."""
-    import matplotlib.pyplot as plt
-
-    with style():
-        fig, ax = plt.subplots(figsize=(7.4, 2.8), layout="constrained")
+    with figure(figsize=(7.4, 2.8)) as (fig, ax):
         ax.plot(cube.time, truth.isel(place), color="0.6", linewidth=1, label="truth (synthetic)")
         if "ssm_lower" in filled:
             low, high = filled.ssm_lower.isel(place), filled.ssm_upper.isel(place)
@@ -32,10 +29,7 @@ def cell_series(cube: xr.Dataset, filled: xr.Dataset, truth: xr.DataArray, place
 
 def day_maps(fields: Mapping[str, xr.DataArray], day: int) -> Any:
     """One day of several fields side by side, on one scale."""
-    import matplotlib.pyplot as plt
-
-    with style():
-        fig, axes = plt.subplots(1, len(fields), figsize=(7.4, 2.4), sharey=True, layout="constrained")
+    with figure(1, len(fields), figsize=(7.4, 2.4), sharey=True) as (fig, axes):
         for ax, (title, field) in zip(axes, fields.items(), strict=True):
             one = field.isel(time=day)
             image = ax.pcolormesh(one.x / 1e3, one.y / 1e3, one, cmap="YlGnBu", vmin=0.05, vmax=0.45)

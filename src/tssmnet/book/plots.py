@@ -11,18 +11,13 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from tssmnet.book import maps
-from tssmnet.book.style import COLOURS, PRODUCT_COLOURS, limits_of, pretty_units, quantity_of, style
+from tssmnet.book.style import COLOURS, PRODUCT_COLOURS, figure, limits_of, pretty_units, quantity_of, style
 from tssmnet.metrics.pooled import scores_from, sums_by_place
 
 
 def plot_series(series: Mapping[str, xr.DataArray], *, title: str = "") -> Any:
     """Series over ``time`` one below the other on a common axis; those with gaps as dots, precipitation as bars."""
-    import matplotlib.pyplot as plt
-
-    with style():
-        fig, axes = plt.subplots(
-            len(series), 1, figsize=(7.2, 1.35 * len(series) + 0.5), sharex=True, layout="constrained"
-        )
+    with figure(len(series), 1, figsize=(7.2, 1.35 * len(series) + 0.5), sharex=True) as (fig, axes):
         for ax, colour, (name, values) in zip(np.atleast_1d(axes), COLOURS * 3, series.items(), strict=False):
             if "precip" in name:
                 ax.bar(values["time"], values, width=1.0, color=colour)
@@ -103,16 +98,12 @@ def density_panels(
     `xlabel`: with units.
     `high`, `bins`: upper end of both axes, and bins along each.
     """
-    import matplotlib.pyplot as plt
     from matplotlib.colors import LogNorm
 
     counts = {name: density_counts(x, y, high, bins) for name, (x, y) in pairs.items()}
     norm = LogNorm(1, max(2, *(int(c.max()) for c in counts.values())))
     rows = -(-len(pairs) // 3)
-    with style():
-        fig, axes = plt.subplots(
-            rows, 3, figsize=(7.8, 2.5 * rows + 0.2), sharex=True, sharey=True, squeeze=False, layout="constrained"
-        )
+    with figure(rows, 3, figsize=(7.8, 2.5 * rows + 0.2), sharex=True, sharey=True, squeeze=False) as (fig, axes):
         for ax, (name, (x, y)) in zip(axes.ravel(), pairs.items(), strict=False):
             drawn = _density(ax, counts[name], high, norm)
             _regression(ax, np.asarray(x), np.asarray(y), high)
@@ -150,10 +141,7 @@ def rank_chart(ranks: pd.DataFrame, judges: Mapping[str, str], titles: Mapping[s
     `judges`: column to its label on the axis, in the order to draw.
     `titles`: product to its label.
     """
-    import matplotlib.pyplot as plt
-
-    with style():
-        fig, ax = plt.subplots(figsize=(7.4, 2.8), layout="constrained")
+    with figure(figsize=(7.4, 2.8)) as (fig, ax):
         for name in ranks.index:
             ax.plot(
                 range(len(judges)), ranks.loc[name, [*judges]], "-o", markersize=7, linewidth=1.4,
@@ -172,13 +160,8 @@ def station_panels(panels: Mapping[str, Mapping[str, xr.DataArray]], titles: Map
     `panels`: title of the panel to series over ``time``, by a name in `tssmnet.book.style.PRODUCT_COLOURS`, m3 m-3.
     `titles`: name of a series to its label.
     """
-    import matplotlib.pyplot as plt
-
     sizes = {"station": 2.0, "smap": 3.2}
-    with style():
-        fig, axes = plt.subplots(
-            len(panels), 1, figsize=(7.8, 1.55 * len(panels) + 0.6), sharex=True, squeeze=False, layout="constrained"
-        )
+    with figure(len(panels), 1, figsize=(7.8, 1.55 * len(panels) + 0.6), sharex=True, squeeze=False) as (fig, axes):
         for ax, (place, series) in zip(axes[:, 0], panels.items(), strict=True):
             for name, values in series.items():
                 look: dict[str, Any] = {"linewidth": 1.0}
@@ -199,13 +182,10 @@ def cause_bars(share: pd.DataFrame, colours: Mapping[str, str]) -> Any:
     `share`: index the first day of each month, or its number; a column for each cause, in the order of stacking.
     `colours`: by cause.
     """
-    import matplotlib.pyplot as plt
-
     dated = isinstance(share.index, pd.DatetimeIndex)
     months = share.index.to_numpy().astype("datetime64[D]" if dated else int)  # a bar's width counts in this unit
     look: dict[str, Any] = {"width": 28, "align": "edge"} if dated else {"width": 0.85}
-    with style():
-        fig, ax = plt.subplots(figsize=(7.6, 2.9), layout="constrained")
+    with figure(figsize=(7.6, 2.9)) as (fig, ax):
         base = np.zeros(len(months))
         for name, values in share.items():
             ax.bar(months, values, bottom=base, label=name, color=colours[str(name)], **look)
@@ -248,13 +228,8 @@ def error_dots(table: pd.DataFrame, columns: Mapping[str, str], kinds: Sequence[
     `kinds`: labels, top to bottom.
     `titles`: product to its label; a product without a value under a kind is left out there.
     """
-    import matplotlib.pyplot as plt
-
     place = np.arange(len(kinds))
-    with style():
-        fig, axes = plt.subplots(
-            1, len(columns), figsize=(8.2, 0.32 * len(kinds) + 1.3), sharey=True, layout="constrained"
-        )
+    with figure(1, len(columns), figsize=(8.2, 0.32 * len(kinds) + 1.3), sharey=True) as (fig, axes):
         for ax, (column, label) in zip(np.atleast_1d(axes), columns.items(), strict=True):
             wide = table[column].unstack("label")[[*kinds]]
             for i, name in enumerate(titles):
@@ -281,10 +256,7 @@ def length_lines(
     table: pd.DataFrame, columns: Mapping[str, str], classes: Sequence[str], titles: Mapping[str, str]
 ) -> Any:
     """Scores of products over classes of gap length, a panel for each score; arguments as for `error_dots`."""
-    import matplotlib.pyplot as plt
-
-    with style():
-        fig, axes = plt.subplots(1, len(columns), figsize=(7.8, 3.0), layout="constrained")
+    with figure(1, len(columns), figsize=(7.8, 3.0)) as (fig, axes):
         for ax, (column, label) in zip(np.atleast_1d(axes), columns.items(), strict=True):
             wide = table[column].unstack("label")
             for name, title in titles.items():
@@ -302,12 +274,9 @@ def number_grid(values: pd.DataFrame, share: pd.DataFrame) -> Any:
 
     `values`, `share`: of one shape, index and columns as labels; shares between 0 and 1.
     """
-    import matplotlib.pyplot as plt
-
     q = quantity_of("rmse")
     low, high = limits_of(q, values.to_numpy())
-    with style():
-        fig, ax = plt.subplots(figsize=(5.6, 0.42 * len(values) + 1.1), layout="constrained")
+    with figure(figsize=(5.6, 0.42 * len(values) + 1.1)) as (fig, ax):
         drawn = ax.imshow(values.where(share > 0), cmap=q.cmap, vmin=low, vmax=high, aspect="auto")
         for (i, j), value in np.ndenumerate(values.to_numpy(float)):
             if share.iloc[i, j] > 0:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tssmnet.book.acquisition import cause_shares
 from tssmnet.book.page import mark_synthetic
-from tssmnet.book.style import COLOURS, QUANTITIES, style
+from tssmnet.book.style import COLOURS, QUANTITIES, figure
 from tssmnet.data import processing
 from tssmnet.filler.evidence import distance_to_observation
 from tssmnet.twin.world import tvdi_windows
@@ -56,10 +56,7 @@ def causes_by_month(cause: xr.DataArray) -> pd.DataFrame:
 
 def temperature_series(time: NDArray[Any], clear: Float, filled: Float, true: Float) -> Any:
     """Land surface temperature of one cell (K): clear days as dots, filled and true as lines."""
-    import matplotlib.pyplot as plt
-
-    with style():
-        fig, ax = plt.subplots(figsize=(7.2, 2.8), layout="constrained")
+    with figure(figsize=(7.2, 2.8)) as (fig, ax):
         ax.plot(time, true, color="0.65", linewidth=2.2, label="truth")
         ax.plot(time, filled, color=FILLED, linewidth=0.9, label="all-weather, filled")
         ax.plot(time, clear, ".", color=CLEAR, markersize=4, label="clear sky, as MODIS sees it")
@@ -103,14 +100,11 @@ def _rms(error: Float) -> float:
 
 def temperature_error_figure(errors: TemperatureErrors) -> Any:
     """Histograms of the error on clear and on cloudy days (left), and RMSE by days to the nearest clear day (right)."""
-    import matplotlib.pyplot as plt
-
     away = errors.away
     reach = [n for n in range(1, 9) if (away == n).sum() > 100]
     days = {"clear days, kept": (away == 0, CLEAR), "cloudy days, filled": (away > 0, FILLED)}
     ways = {"this filling": (errors.filled, FILLED), "straight line in time": (errors.straight, COLOURS[7])}
-    with style():
-        fig, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.7), layout="constrained")
+    with figure(1, 2, figsize=(7.2, 2.7)) as (fig, (left, right)):
         for label, (mask, colour) in days.items():
             bins = np.linspace(-12, 12, 97)
             left.hist(errors.filled[mask], bins, density=True, histtype="step", color=colour, label=label)
@@ -131,10 +125,7 @@ def _middle(seen: xr.Dataset) -> NDArray[Any]:
 
 def envelope_figure(cube: xr.Dataset, seen: xr.Dataset, pixel: int) -> Any:
     """NDVI and EVI of one cell: composites as dots, the daily envelope as a line."""
-    import matplotlib.pyplot as plt
-
-    with style():
-        fig, axes = plt.subplots(2, 1, figsize=(7.2, 3.8), sharex=True, layout="constrained")
+    with figure(2, 1, figsize=(7.2, 3.8), sharex=True) as (fig, axes):
         for ax, name in zip(axes, ("ndvi", "evi"), strict=True):
             composites = seen[f"{name}_composite"].isel(pixel=pixel)
             ax.plot(_middle(seen), composites, "o", markersize=4, color=CLEAR, label="16-day composite")
@@ -152,8 +143,6 @@ def lifted(cube: xr.Dataset, seen: xr.Dataset, name: str) -> float:
 
 def haze_figure() -> Any:
     """A made-up index lowered by haze, and what two filters make of it; their RMSE stands in the legend."""
-    import matplotlib.pyplot as plt
-
     rng, step = np.random.default_rng(0), np.arange(46)
     clean = 0.35 - 0.22 * np.cos(2 * np.pi * step / 23)
     hazy = rng.random(46) < 0.3
@@ -162,8 +151,7 @@ def haze_figure() -> Any:
         "Savitzky-Golay": (processing.savitzky_golay, FILLED),
         "upper envelope": (processing.upper_envelope, GREEN),
     }
-    with style():
-        fig, ax = plt.subplots(figsize=(7.2, 2.5), layout="constrained")
+    with figure(figsize=(7.2, 2.5)) as (fig, ax):
         ax.plot(step, clean, color="0.65", linewidth=2.5, label="clean")
         ax.plot(step, dirty, "o", markersize=3.5, color=CLEAR, label="with haze")
         for name, (smooth, colour) in filters.items():
@@ -197,12 +185,9 @@ def triangle_edges(cells: pd.DataFrame) -> dict[str, Float]:
 
 def triangle_figure(cells: pd.DataFrame, edges: Mapping[str, Float]) -> Any:
     """Temperature against NDVI, coloured by soil moisture, with the edges."""
-    import matplotlib.pyplot as plt
-
     q, greenness = QUANTITIES["ssm"], np.linspace(cells["ndvi"].min(), cells["ndvi"].max(), 50)
     look: dict[str, Any] = {"s": 16, "edgecolors": "0.4", "linewidths": 0.3}
-    with style():
-        fig, ax = plt.subplots(figsize=(5.6, 3.5), layout="constrained")
+    with figure(figsize=(5.6, 3.5)) as (fig, ax):
         colours = {"c": cells["ssm"], "cmap": q.cmap, "vmin": q.low, "vmax": q.high}
         drawn = ax.scatter(cells["ndvi"], cells["temperature"], **colours, **look)
         for (name, (start, slope)), colour in zip(edges.items(), (COLOURS[1], COLOURS[0]), strict=False):
@@ -224,11 +209,8 @@ def dryness_by_wetness(tvdi: xr.DataArray, truth: xr.Dataset) -> pd.DataFrame:
 
 def dryness_figure(dryness: pd.DataFrame, r: Float) -> Any:
     """`dryness_by_wetness` (left), and the correlation of TVDI and true soil moisture within cells (right)."""
-    import matplotlib.pyplot as plt
-
     x = dryness.index.to_numpy(float)
-    with style():
-        fig, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.8), layout="constrained")
+    with figure(1, 2, figsize=(7.2, 2.8)) as (fig, (left, right)):
         left.plot(x, dryness[0.5], color=COLOURS[1], label="median")
         left.fill_between(x, dryness[0.25], dryness[0.75], color=COLOURS[1], alpha=0.25, label="middle half")
         left.set_xlabel("true soil moisture, share of the way\nfrom residual to saturation")
@@ -262,11 +244,9 @@ def two_hills(factor: int = 12, side: int = 60) -> dict[str, tuple[NDArray[Any],
 
 def hills_figure(hills: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]) -> Any:
     """The rasters of `two_hills`, fine above and coarse below."""
-    import matplotlib.pyplot as plt
     from matplotlib.colors import ListedColormap
 
-    with style():
-        fig, axes = plt.subplots(2, 4, figsize=(7.4, 4.0), layout="constrained")
+    with figure(2, 4, figsize=(7.4, 4.0)) as (fig, axes):
         for column, (name, rasters) in zip(axes.T, hills.items(), strict=True):
             cmap, limits = RULES[name]
             low, high = limits or (np.nanmin(rasters[0]), np.nanmax(rasters[0]))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tssmnet.book import sanity
 from tssmnet.book.findings import listed
 from tssmnet.book.page import mark_synthetic
-from tssmnet.book.style import COLOURS, style
+from tssmnet.book.style import COLOURS, figure
 from tssmnet.twin.orbits import REPEAT_DAYS
 
 ALL, REAL, TWIN, WHOLE = "real, all pixels", "real, no dense vegetation", "twin, same climate", "whole twin"
@@ -138,15 +138,12 @@ def on_and_off_cycle(again: pd.Series) -> tuple[float, float]:
 
 def distribution_figure(records: Mapping[str, xr.Dataset]) -> Any:
     """Histograms of all values, of the means and of the standard deviations of pixels."""
-    import matplotlib.pyplot as plt
-
     values, means, deviations = {}, {}, {}
     for name in (ALL, *BOTH):
         ssm = records[name]["ssm"].values.astype(float)
         full = ssm[:, (~np.isnan(ssm)).sum(0) >= 60]
         values[name], means[name], deviations[name] = ssm[np.isfinite(ssm)], np.nanmean(full, 0), np.nanstd(full, 0)
-    with style():
-        fig, axes = plt.subplots(1, 3, figsize=(7.6, 2.7), layout="constrained")
+    with figure(1, 3, figsize=(7.6, 2.7)) as (fig, axes):
         _histograms(axes[0], values, np.linspace(0, 0.6, 61), "soil moisture, all values\n(m³ m⁻³)")
         _histograms(axes[1], means, np.linspace(0, 0.5, 26), "mean of a pixel\n(m³ m⁻³)")
         _histograms(axes[2], deviations, np.linspace(0, 0.15, 26), "standard deviation of a pixel\n(m³ m⁻³)")
@@ -157,11 +154,8 @@ def distribution_figure(records: Mapping[str, xr.Dataset]) -> Any:
 
 def memory_figure(curves: pd.DataFrame) -> Any:
     """Autocorrelation against lag in days, a column for each record."""
-    import matplotlib.pyplot as plt
-
     ticks = LAGS[::2]
-    with style():
-        fig, ax = plt.subplots(figsize=(5.6, 2.9), layout="constrained")
+    with figure(figsize=(5.6, 2.9)) as (fig, ax):
         for name in curves:
             ax.plot(curves.index, curves[name], label=name, **DOTS, **LOOKS[str(name)])
         ax.axhline(0, color="0.7", linewidth=0.8)
@@ -174,10 +168,7 @@ def memory_figure(curves: pd.DataFrame) -> Any:
 
 def drying_figure(drying: Mapping[str, sanity.Drying]) -> Any:
     """How fast pixels dry (left), and how far rain makes them rise (right)."""
-    import matplotlib.pyplot as plt
-
-    with style():
-        fig, (left, right) = plt.subplots(1, 2, figsize=(7.4, 2.9), layout="constrained")
+    with figure(1, 2, figsize=(7.4, 2.9)) as (fig, (left, right)):
         days = {name: found.days for name, found in drying.items()}
         _histograms(left, days, np.arange(0, 31, 1.5), "e-folding time of a dry spell (days)")
         for name, found in drying.items():
@@ -195,10 +186,7 @@ def drying_figure(drying: Mapping[str, sanity.Drying]) -> Any:
 
 def holes_figure(lengths: Mapping[str, NDArray[Any]], monthly: Mapping[str, pd.Series]) -> Any:
     """Shares of holes by their least length in days (left), and the pixels observed by month in per cent (right)."""
-    import matplotlib.pyplot as plt
-
-    with style():
-        fig, (left, right) = plt.subplots(1, 2, figsize=(7.4, 2.9), layout="constrained")
+    with figure(1, 2, figsize=(7.4, 2.9)) as (fig, (left, right)):
         for name, days in lengths.items():
             left.step(np.sort(days), 1 - np.arange(len(days)) / len(days), where="post", label=name, **LOOKS[name])
             right.plot(monthly[name], **DOTS, **LOOKS[name])
@@ -211,11 +199,8 @@ def holes_figure(lengths: Mapping[str, NDArray[Any]], monthly: Mapping[str, pd.S
 
 def pull_figure(pulls: Mapping[str, Mapping[str, NDArray[Any]]]) -> Any:
     """Histograms over pixels of the correlation of soil moisture with rain (left) and air temperature (right)."""
-    import matplotlib.pyplot as plt
-
     titles = {"rain_30_days": "rain of the last 30 days", "temperature": "air temperature of the day"}
-    with style():
-        fig, axes = plt.subplots(1, 2, figsize=(7.0, 2.6), sharey=True, layout="constrained")
+    with figure(1, 2, figsize=(7.0, 2.6), sharey=True) as (fig, axes):
         for ax, (kind, title) in zip(axes, titles.items(), strict=True):
             values = {name: found[f"{kind}_correlation"] for name, found in pulls.items()}
             _histograms(ax, values, np.linspace(-1, 1, 41), f"correlation of soil moisture with\n{title}")
@@ -231,13 +216,8 @@ def descriptors_figure(described: Mapping[str, xr.Dataset], distances: pd.DataFr
     `described`: descriptors of the real record and the twin, by `REAL` and `TWIN`.
     `distances`: index descriptor, bottom to top; columns `APART` and `WITHIN`.
     """
-    import matplotlib.pyplot as plt
-
     place = np.arange(len(distances))
-    with style():
-        fig, (left, right) = plt.subplots(
-            1, 2, figsize=(7.6, 6.4), sharey=True, layout="constrained", width_ratios=(3, 2)
-        )
+    with figure(1, 2, figsize=(7.6, 6.4), sharey=True, width_ratios=(3, 2)) as (fig, (left, right)):
         for name, shift in zip(BOTH, (0.17, -0.17), strict=True):
             ranges = [_in_quartiles(described[REAL][d].values, described[name][d].values) for d in distances.index]
             q, color, y = np.transpose(ranges), LOOKS[name]["color"], place + shift
@@ -256,10 +236,7 @@ def descriptors_figure(described: Mapping[str, xr.Dataset], distances: pd.DataFr
 
 def orbit_figure(again: Mapping[str, pd.Series], latitude: NDArray[Any], days: NDArray[Any]) -> Any:
     """`warm_revisit` of records (left), and the mean days between morning overpasses by latitude (right)."""
-    import matplotlib.pyplot as plt
-
-    with style():
-        fig, (left, right) = plt.subplots(1, 2, figsize=(7.4, 2.8), layout="constrained", width_ratios=(2, 1))
+    with figure(1, 2, figsize=(7.4, 2.8), width_ratios=(2, 1)) as (fig, (left, right)):
         for name, share in again.items():
             left.plot(share, label=name, **DOTS, **LOOKS[name])
         for cycle in (1, 2, 3):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tssmnet.book.importance import short_name
-from tssmnet.book.style import COLOURS, style
+from tssmnet.book.style import COLOURS, figure
 from tssmnet.book.tables import FEATURE_TITLES, model_title
 from tssmnet.features.samples import Features
 from tssmnet.features.screening import Screening, correlation_matrix
@@ -29,10 +29,7 @@ Found = Mapping[tuple[str, str], Mapping[str, Any]]
 
 def kind_bars(found: Found) -> Any:
     """Growth of the RMSE by kind of features, without memory (left) and with it (right)."""
-    import matplotlib.pyplot as plt
-
-    with style():
-        fig, axes = plt.subplots(1, 2, figsize=(7.4, 3.5), sharey=True, layout="constrained")
+    with figure(1, 2, figsize=(7.4, 3.5), sharey=True) as (fig, axes):
         for ax, features in zip(axes, ("base+desc", "lag+desc"), strict=True):
             for i, model in enumerate(("tssmnet", "xgboost")):
                 table = pd.DataFrame(found[model, features]["kind"]).set_index("group").reindex([*KINDS])
@@ -48,10 +45,7 @@ def kind_bars(found: Found) -> Any:
 
 def descriptor_bars(found: Found, most: int = 12) -> Any:
     """The most important groups of descriptors, a panel for each model, on the paper's own features."""
-    import matplotlib.pyplot as plt
-
-    with style():
-        fig, axes = plt.subplots(1, 2, figsize=(7.6, 4.6), layout="constrained")
+    with figure(1, 2, figsize=(7.6, 4.6)) as (fig, axes):
         for ax, model in zip(axes, ("tssmnet", "xgboost"), strict=True):
             table = pd.DataFrame(found[model, "base+desc"]["descriptor"]).head(most).iloc[::-1]
             ax.plot(table.increase, np.arange(len(table)), "o", color=COLOURS[2])
@@ -84,8 +78,7 @@ def correlations(features: Features, screening: Screening) -> Any:
     chosen = features.select(order)
     values = chosen.static[:, [chosen.static_names.index(n) for n in order]]
     known = values[np.isfinite(values).all(1)].astype(np.float64)
-    with style():
-        fig, ax = plt.subplots(figsize=(6.4, 5.4), layout="constrained")
+    with figure(figsize=(6.4, 5.4)) as (fig, ax):
         image = ax.imshow(correlation_matrix(known), cmap="PuOr_r", vmin=-1, vmax=1)
         ax.set_xticks(range(len(order)), order, rotation=90, fontsize=8)
         ax.set_yticks(range(len(order)), order, fontsize=8)

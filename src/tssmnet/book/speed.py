@@ -140,15 +140,10 @@ def draw_scaling(rows: Mapping[str, Sequence[Mapping[str, float]]], value: str, 
     The thin line is what growth in proportion would be from the first point, and over workers or threads an even split;
     with `flat`, for what should not grow, the first point's level.
     """
-    import matplotlib.pyplot as plt
-
-    from tssmnet.book.style import COLOURS, style
+    from tssmnet.book.style import COLOURS, figure
 
     shown = {axis: members for axis, members in rows.items() if len(members) > 1}
-    with style():
-        fig, axes = plt.subplots(
-            1, len(shown), figsize=(2.6 * len(shown) + 0.6, 2.6), layout="constrained", squeeze=False
-        )
+    with figure(1, len(shown), figsize=(2.6 * len(shown) + 0.6, 2.6), squeeze=False) as (fig, axes):
         for ax, (axis, members) in zip(axes[0], shown.items(), strict=True):
             x, y = ([float(r[key]) for r in members] for key in (axis, value))
             ax.plot(x, y, "o-", color=COLOURS[0])

@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from tssmnet.book.style import COLOURS, quantity_of, style
+from tssmnet.book.style import COLOURS, figure, quantity_of, style
 from tssmnet.book.tables import classes_of
 from tssmnet.filler.evidence import distance_to_observation
 from tssmnet.gaps import GAP_KINDS, simulate_gaps
@@ -78,12 +78,10 @@ def strategy_drawing() -> Any:
 
 def kinds_images(observed: Mask, hidden: Mapping[str, Mask], first_day: str) -> Any:
     """What each kind of gaps hides of a piece of a cube; masks of shape (time, place), by a name in `GAP_KINDS`."""
-    import matplotlib.pyplot as plt
     from matplotlib.colors import ListedColormap
 
     colours = ListedColormap(["white", OBSERVED, COLOURS[1]])
-    with style():
-        fig, axes = plt.subplots(2, 2, figsize=(7.4, 4.6), sharex=True, sharey=True, layout="constrained")
+    with figure(2, 2, figsize=(7.4, 4.6), sharex=True, sharey=True) as (fig, axes):
         for ax, (kind, mask) in zip(axes.ravel(), hidden.items(), strict=True):
             ax.imshow((observed.astype(int) + mask).T, aspect="auto", cmap=colours, vmin=0, vmax=2)
             ax.set_title(f"{GAP_KINDS[kind]} ({100 * mask.sum() / observed.sum():.0f} %)")
@@ -126,11 +124,8 @@ def share(of: Mask) -> float:
 
 def distance_curves(apart: Mapping[str, NDArray[np.floating[Any]]]) -> Any:
     """The distances of `distances` as cumulative curves."""
-    import matplotlib.pyplot as plt
-
     ticks = [0, 1, 2, 5, 10, 30, 100, 365]
-    with style():
-        fig, ax = plt.subplots(figsize=(6.2, 2.8), layout="constrained")
+    with figure(figsize=(6.2, 2.8)) as (fig, ax):
         for (name, days), colour in zip(apart.items(), (*COLOURS[:3], COLOURS[4], "#000000"), strict=True):
             finite = np.sort(days[np.isfinite(days)])
             label = name if len(finite) else f"{name} (nothing shown)"
@@ -144,11 +139,8 @@ def distance_curves(apart: Mapping[str, NDArray[np.floating[Any]]]) -> Any:
 
 def filled_images(before: xr.Dataset, filled: xr.Dataset) -> Any:
     """Soil moisture of a piece before and after, place against day, and where each value comes from."""
-    import matplotlib.pyplot as plt
-
     q = quantity_of("ssm")
-    with style():
-        fig, axes = plt.subplots(1, 3, figsize=(9.0, 3.5), sharey=True, layout="constrained")
+    with figure(1, 3, figsize=(9.0, 3.5), sharey=True) as (fig, axes):
         for ax, (title, cube) in zip(axes, {"before": before, "after": filled}.items(), strict=False):
             values = cube["ssm"].transpose("pixel", "time")
             drawn = ax.imshow(values, aspect="auto", cmap=q.cmap, vmin=q.low, vmax=q.high)

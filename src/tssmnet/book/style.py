@@ -112,6 +112,18 @@ def style() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def figure(rows: int = 1, columns: int = 1, **options: Any) -> Iterator[tuple[Any, Any]]:
+    """A figure and its axes in the book's style, to be drawn inside the block.
+
+    `options`: of `matplotlib.pyplot.subplots`.
+    """
+    import matplotlib.pyplot as plt
+
+    with style():
+        yield plt.subplots(rows, columns, layout="constrained", **options)
+
+
 def quantity_of(name: str) -> Quantity:
     """The drawing rules of a quantity, by name."""
     return QUANTITIES[require_known(name, QUANTITIES, "quantity")]

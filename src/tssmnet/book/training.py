@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tssmnet.book.style import style
+from tssmnet.book.style import figure
 from tssmnet.book.tables import features_title, model_title, trial_title
 from tssmnet.gaps import GAP_KINDS
 from tssmnet.models import MODELS
@@ -43,13 +43,10 @@ def loss_bars(panels: Mapping[str, pd.DataFrame]) -> Any:
 
     `panels`: Title to rows with ``model``, ``setting``, ``train_loss``, ``validation_loss``; the same rows in each.
     """
-    import matplotlib.pyplot as plt
-
     first = next(iter(panels.values()))
     labels = [f"{model_title(row.model)}\n{row.setting.lower()}" for row in first.itertuples()]
     place = np.arange(len(labels))
-    with style():
-        fig, axes = plt.subplots(1, len(panels), figsize=(7.6, 3.6), sharey=True, layout="constrained")
+    with figure(1, len(panels), figsize=(7.6, 3.6), sharey=True) as (fig, axes):
         for ax, (title, rows) in zip(axes, panels.items(), strict=True):
             ax.barh(place - 0.2, rows["train_loss"], 0.38, label="training")
             ax.barh(place + 0.2, rows["validation_loss"], 0.38, label="validation")
@@ -62,15 +59,11 @@ def loss_bars(panels: Mapping[str, pd.DataFrame]) -> Any:
 
 def training_curves(rows: Iterable[Mapping[str, Any]]) -> Any:
     """Training and validation loss by epoch, a panel for each network among the rows of `table_3`."""
-    import matplotlib.pyplot as plt
     from matplotlib.ticker import MaxNLocator
 
     judged = (row for row in rows if row["history"] and "validation_loss" in row["history"][0])
     runs = [row for row in judged if MODELS[row["model"]].kind == "network"]
-    with style():
-        fig, axes = plt.subplots(
-            2, max(1, -(-len(runs) // 2)), figsize=(7.4, 4.2), sharex=True, sharey=True, layout="constrained"
-        )
+    with figure(2, max(1, -(-len(runs) // 2)), figsize=(7.4, 4.2), sharex=True, sharey=True) as (fig, axes):
         for ax, run in zip(axes.ravel(), runs, strict=False):
             history = pd.DataFrame(run["history"])
             ax.plot(history["epoch"], history["train_loss"], "-", marker=".", label="training")
@@ -87,12 +80,9 @@ def training_curves(rows: Iterable[Mapping[str, Any]]) -> Any:
 
 def gap_bars(runs: pd.DataFrame) -> Any:
     """RMSE by kind of gaps, a bar for each model and feature set, from the rows of `tssmnet.book.paper.over_gaps`."""
-    import matplotlib.pyplot as plt
-
     groups = list(runs.groupby(["model", "features"], sort=False))
     place, middle = np.arange(len(GAP_KINDS)), (len(groups) - 1) / 2
-    with style():
-        fig, ax = plt.subplots(figsize=(7.2, 3.0), layout="constrained")
+    with figure(figsize=(7.2, 3.0)) as (fig, ax):
         for i, ((model, features), rows) in enumerate(groups):
             values = rows.set_index("gap")["rmse"].reindex(list(GAP_KINDS))
             ax.bar(place + (i - middle) * 0.14, values, 0.13, label=trial_title(str(model), str(features)))

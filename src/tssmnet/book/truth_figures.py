@@ -11,7 +11,7 @@ import xarray as xr
 
 from tssmnet.book.conclusions import COLD
 from tssmnet.book.findings import signed, than
-from tssmnet.book.style import COLOURS, style
+from tssmnet.book.style import COLOURS, figure
 from tssmnet.book.truth import OBSERVED, ORBIT, Labels, errors_by, season_labels
 from tssmnet.book.validation import RECONSTRUCTIONS, SHORT, Study
 from tssmnet.cube.earth import SEASONS
@@ -122,16 +122,13 @@ def split_table(split: pd.DataFrame) -> pd.DataFrame:
 
 def split_bars(split: pd.DataFrame) -> Any:
     """The numbers of `split_table` as bars, in the left panel the RMSE, in the right one the error in time."""
-    import matplotlib.pyplot as plt
-
     judges = {
         "split": "random split, against SMAP",
         "split_truth": "same days, truth",
         "gaps_truth": "real gaps, truth",
     }
     place = np.arange(len(split))
-    with style():
-        fig, axes = plt.subplots(1, 2, figsize=(7.6, 2.5), sharey=True, layout="constrained")
+    with figure(1, 2, figsize=(7.6, 2.5), sharey=True) as (fig, axes):
         for ax, ending, title in zip(axes, ("", "_in_time"), ("RMSE", "error in time"), strict=True):
             for i, (key, label) in enumerate(judges.items()):
                 ax.barh(place + 0.26 * (i - 1), split[key + ending], 0.25, label=label, color=COLOURS[i])

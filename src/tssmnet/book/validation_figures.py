@@ -14,7 +14,7 @@ from tssmnet import metrics
 from tssmnet.book.findings import agreement_words, signed
 from tssmnet.book.paper import paper_table
 from tssmnet.book.products import PRODUCTS
-from tssmnet.book.style import PRODUCT_COLOURS, style
+from tssmnet.book.style import PRODUCT_COLOURS, figure
 from tssmnet.book.tables import SCORE_TITLES, score_table
 from tssmnet.book.validation import RECONSTRUCTIONS, SHORT
 from tssmnet.metrics import pooled
@@ -196,10 +196,7 @@ def network_scores(matched: pd.DataFrame) -> pd.DataFrame:
 
 def scale_curves(curve: pd.DataFrame) -> Any:
     """RMSE against the mean of some of a cell's stations, from `tssmnet.book.stations.errors_of_means`."""
-    import matplotlib.pyplot as plt
-
-    with style():
-        fig, ax = plt.subplots(figsize=(4.6, 2.8), layout="constrained")
+    with figure(figsize=(4.6, 2.8)) as (fig, ax):
         for name, label in (("tssmnet", "TsSMNet"), ("truth", "truth of the cell")):
             ax.plot(curve.index, curve[name], "-o", color=PRODUCT_COLOURS[name], label=label)
         ax.set_xscale("log", base=2)
