@@ -231,6 +231,12 @@ def _add_reconstruct(commands: argparse._SubParsersAction[argparse.ArgumentParse
     command = commands.add_parser("reconstruct", help="fill the gaps of a cube")
     command.add_argument("cube", metavar="CUBE", help="cube to fill, .zarr or .nc")
     command.add_argument("out", metavar="OUT", help="where the gap-free cube goes, .zarr or .nc")
+    _add_filling(command)
+    command.set_defaults(run=_reconstruct)
+
+
+def _add_filling(command: argparse.ArgumentParser) -> None:
+    """How gaps are to be filled, and where."""
     command.add_argument("--model", default="filler", help="name of a model (default: %(default)s)")
     command.add_argument(
         "--features", help="feature set: base, lag, base+desc, lag+desc, ... (default: what suits the model)"
@@ -244,22 +250,18 @@ def _add_reconstruct(commands: argparse._SubParsersAction[argparse.ArgumentParse
         default="none",
         help="none, local, or the address of a dask scheduler whose workers see the files (default: %(default)s)",
     )
-    command.set_defaults(run=_reconstruct)
+
+
+def _filling(options: argparse.Namespace) -> dict[str, Any]:
+    """The options that `_add_filling` adds, but for the model."""
+    rows = {} if options.rows is None else {"rows": options.rows}
+    return {name: getattr(options, name) for name in ("features", "seed", "device", "scheduler")} | rows
 
 
 def _reconstruct(options: argparse.Namespace) -> int:
-    from tssmnet.reconstruction.files import ROWS, reconstruct_file
+    from tssmnet.reconstruction.files import reconstruct_file
 
-    filled = reconstruct_file(
-        options.cube,
-        options.out,
-        options.model,
-        features=options.features,
-        seed=options.seed,
-        device=options.device,
-        rows=ROWS if options.rows is None else options.rows,
-        scheduler=options.scheduler,
-    )
+    filled = reconstruct_file(options.cube, options.out, options.model, **_filling(options))
     counts = ", ".join(f"{n} {name}" for name, n in filled.counts.items() if n or name == "outside")
     print(f"{options.out}: {counts} values by {options.model}, seed {options.seed}")
     return 0
@@ -269,22 +271,21 @@ def _add_extend(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command = commands.add_parser("extend", help="fill the days that a filled record does not hold yet")
     command.add_argument("cube", metavar="CUBE", help="the cube, as before or longer, .zarr or .nc")
     command.add_argument("out", metavar="OUT", help="the filled record, .zarr; made if it is not there")
-    command.add_argument("--model", default="filler", help="name of a model (default: %(default)s)")
-    command.add_argument("--features", help="feature set (default: what suits the model)")
-    command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    _add_filling(command)
+    command.add_argument(
+        "--revised-days",
+        type=int,
+        default=0,
+        help="last days of the record on which predictors may have other values now (default: %(default)s)",
+    )
     command.set_defaults(run=_extend)
 
 
 def _extend(options: argparse.Namespace) -> int:
-    from tssmnet.cube import open_dataset
-    from tssmnet.progress import quiet
     from tssmnet.reconstruction.extend import extend
 
-    if Path(options.out).suffix != ".zarr":
-        raise TssmnetError(f"{options.out} cannot grow: a record that does ends in .zarr")
-    choices = {"features": options.features, "seed": options.seed, "device": options.device}
-    print(extend(open_dataset(options.cube), options.out, options.model, progress=not quiet(), **choices))
+    days = options.revised_days
+    print(extend(options.cube, options.out, options.model, revised_days=days, **_filling(options)))
     return 0
 
 

@@ -335,7 +335,7 @@ def test_a_cube_without_any_observation_is_refused(tmp_path):
     cube = scattered()
     path = write_cube(cube, tmp_path / "cube.zarr")
     recipe = choose("xgboost", None, {}, 0, "cpu")
-    job = files._job(open_dataset(path), path, tmp_path / "out.zarr", recipe, 10, SMALL)
+    job = files.job_for(open_dataset(path), path, tmp_path / "out.zarr", recipe, 10, SMALL)
     cube.assign(ssm=cube.ssm * np.nan).to_zarr(path, mode="w")
     with pytest.raises(TssmnetError, match=r"cube\.zarr: ssm has no observation at all"):
         files._prepare(job, open_dataset(path), False)

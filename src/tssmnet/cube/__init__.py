@@ -15,7 +15,6 @@ from tssmnet.cube.contract import (
 )
 from tssmnet.cube.files import (
     absent_chunks,
-    consolidate,
     netcdf_encoding,
     open_cube,
     open_dataset,
@@ -35,7 +34,6 @@ __all__ = [
     "absent_chunks",
     "as_cube",
     "check_cube",
-    "consolidate",
     "dynamic_names",
     "from_pixels",
     "in_standard_form",

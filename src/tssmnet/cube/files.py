@@ -141,24 +141,16 @@ def write_zarr(
     with warnings.catch_warnings():  # zarr 3 warns of text variables, which have no final specification yet
         warnings.simplefilter("ignore")
         write(path, mode="w", **options)
-    consolidate(path, [*map(str, dataset.data_vars), *map(str, dataset.coords)])
+    _consolidate(path, [*map(str, dataset.data_vars), *map(str, dataset.coords)])
 
 
-def consolidate(path: str | os.PathLike[str], order: Sequence[str] | None = None) -> None:
+def _consolidate(path: str | os.PathLike[str], order: Sequence[str]) -> None:
     """Put the metadata of all arrays of a zarr store into its root, in a fixed order: readers list them as they come.
 
     Without it xarray warns when it opens the store, and a folder lists its arrays in any order.
-
-    Parameters
-    ----------
-    path
-        The store.
-    order
-        Names of all its arrays; by default as they were.
     """
     root = Path(path) / "zarr.json"
     content = json.loads(root.read_text(encoding="utf-8"))
-    order = order or [*content["consolidated_metadata"]["metadata"]]
     arrays = {name: json.loads((root.parent / name / "zarr.json").read_text(encoding="utf-8")) for name in order}
     content["consolidated_metadata"] = {"kind": "inline", "must_understand": False, "metadata": arrays}
     write_atomically(root, json.dumps(content, indent=2))

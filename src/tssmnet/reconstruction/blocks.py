@@ -99,12 +99,45 @@ def in_order(cube: xr.Dataset) -> xr.Dataset:
 
 
 @dataclass(frozen=True)
+class Days:
+    """Which days of a cube are filled: those from number `start` on; the model looks back as far as number `begin`.
+
+    It was learned from the first `learned` days, or from all of them (None).
+    """
+
+    begin: int = 0
+    start: int = 0
+    learned: int | None = None
+
+
+ALL_DAYS = Days()
+
+
+@dataclass(frozen=True)
 class Blocks:
-    """A cube on disk, cut into blocks; `block_bytes` is what a block, or features of a piece of it, may take."""
+    """A cube on disk, cut into blocks; `block_bytes` is what a block, or features of a piece of it, may take.
+
+    `start` and `learned` are those of `Days`, as numbers of days of this cube.
+    """
 
     cube: xr.Dataset
     grid: Grid
     block_bytes: int
+    start: int = 0
+    learned: int | None = None
+
+    @property
+    def to_fill(self) -> slice:
+        """The days that are to be filled."""
+        return slice(self.start, None)
+
+    def known(self, pixels: xr.Dataset) -> NDArray[np.bool_] | None:
+        """Observations (time, pixel) that the model learned from; None for all."""
+        if self.learned is None:
+            return None
+        known: NDArray[np.bool_] = np.isfinite(pixels["ssm"].values)
+        known[self.learned :] = False
+        return known
 
     def load(self, index: int, names: Sequence[str] | None = None) -> xr.Dataset:
         """Block `index` in (time, pixel) form, in memory; all variables or some."""

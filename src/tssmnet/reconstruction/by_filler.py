@@ -20,7 +20,7 @@ from tssmnet.filler.patches import Surroundings, draw_patches
 from tssmnet.filler.saved import load_parts, save_parts
 from tssmnet.reconstruction.blocks import Blocks, cut
 from tssmnet.reconstruction.by_samples import look_through
-from tssmnet.reconstruction.fitted import Mask, Recipe
+from tssmnet.reconstruction.fitted import Recipe
 
 MEMORY_BLOCKS = 8
 """A cube for which the filler takes no more memory than so many blocks is held whole."""
@@ -75,22 +75,20 @@ class FillerModel:
         return asdict(FillerConfig())
 
     @classmethod
-    def learn(cls, pixels: xr.Dataset, recipe: Recipe, *, complete: bool = False, progress: bool = False) -> Self:
+    def learn(cls, pixels: xr.Dataset, recipe: Recipe, *, progress: bool = False) -> Self:
         """Learn from every observation of a cube."""
         config = settings(dict(recipe.params))
-        case, learned = learn(pixels, config, recipe.seed, recipe.device, progress, complete=complete)
+        case, learned = learn(pixels, config, recipe.seed, recipe.device, progress)
         return cls(recipe, learned, (pixels, case))
 
-    def fill(
-        self, pixels: xr.Dataset, *, known: Mask | None = None, days: slice = slice(None), progress: bool = False
-    ) -> xr.Dataset:
+    def fill(self, pixels: xr.Dataset, *, progress: bool = False) -> xr.Dataset:
         """Fill every day that something is known of, with an interval; see `tssmnet.filler.fill.answer`."""
         if self.seen is not None and pixels is self.seen[0]:
-            return answer(pixels, self.seen[1], self.learned, progress).isel(time=days)
+            return answer(pixels, self.seen[1], self.learned, progress)
         numbers = np.arange(pixels.sizes["pixel"])
         first = first_values(pixels, self.learned, numbers)
         around = pixels.assign({n: (("time", "pixel"), v) for n, v in zip(self.FIRST, first, strict=True)})
-        return apply(pixels, around, numbers, self.learned).isel(time=days)
+        return apply(pixels, around, numbers, self.learned)
 
     def save(self, folder: Path) -> None:
         """Keep what was learned as XGBoost UBJSON, safetensors and JSON."""
@@ -145,7 +143,7 @@ class FillerModel:
         around = surroundings_of(cube).around(wanted)
         there = Blocks(beside, blocks.grid, blocks.block_bytes).load_pixels(around)
         filled = apply(blocks.load_pixels(wanted), there, np.searchsorted(around, wanted), self.learned)
-        return {str(name): variable.values for name, variable in filled.data_vars.items()}
+        return {str(name): field.isel(time=blocks.to_fill).values for name, field in filled.data_vars.items()}
 
 
 def surroundings_of(cube: xr.Dataset) -> Surroundings:

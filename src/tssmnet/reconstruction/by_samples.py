@@ -87,7 +87,7 @@ class SampleModel:
         return parameters_of(model)
 
     @classmethod
-    def learn(cls, pixels: xr.Dataset, recipe: Recipe, *, complete: bool = False, progress: bool = False) -> Self:
+    def learn(cls, pixels: xr.Dataset, recipe: Recipe, *, progress: bool = False) -> Self:
         """Fit on every observation; also without descriptors where a pixel without any is to be filled."""
         features = build_features(pixels, np.isfinite(pixels["ssm"].values), **recipe.features)
         X, y = drawn(*all_samples(pixels, features), recipe)
@@ -97,7 +97,19 @@ class SampleModel:
     def fill(
         self, pixels: xr.Dataset, *, known: Mask | None = None, days: slice = slice(None), progress: bool = False
     ) -> xr.Dataset:
-        """Predict every pixel-day that the predictors allow, and put observations and predictions together."""
+        """Predict every pixel-day that the predictors allow, and put observations and predictions together.
+
+        Parameters
+        ----------
+        pixels
+            In (time, pixel) form and in memory.
+        known
+            Shape (time, pixel): the observations that descriptors are taken from; all by default.
+        days
+            Which days to fill; memory still comes from those before them.
+        progress
+            Whether to draw bars.
+        """
         observed = np.isfinite(pixels["ssm"].values) if known is None else known
         features = of_days(self._features(pixels, observed, known), days)
         some = pixels.isel(time=days)
@@ -158,10 +170,11 @@ class SampleModel:
     def fill_block(self, blocks: Blocks, index: int, first: xr.Dataset | None) -> dict[str, NDArray[Any]]:
         """Output arrays of a block; features are built for a piece of its pixels at a time."""
         pixels = blocks.load(index)
-        out = _nothing_known(pixels)
+        out = _nothing_known(pixels.isel(time=blocks.to_fill))
         alive = np.flatnonzero(predictable(pixels).any(0) | np.isfinite(pixels["ssm"].values).any(0))
         for piece in blocks.pieces(pixels.isel(pixel=alive), self._columns(blocks)):
-            filled = self.fill(pixels.isel(pixel=alive[piece]))
+            some = pixels.isel(pixel=alive[piece])
+            filled = self.fill(some, known=blocks.known(some), days=blocks.to_fill)
             for name, array in out.items():
                 array[:, alive[piece]] = filled[name].values
         return out
@@ -188,7 +201,7 @@ class RecordModel(SampleModel):
     shared: Shared | None = None
 
     @classmethod
-    def learn(cls, pixels: xr.Dataset, recipe: Recipe, *, complete: bool = False, progress: bool = False) -> Self:
+    def learn(cls, pixels: xr.Dataset, recipe: Recipe, *, progress: bool = False) -> Self:
         """Nothing is learned beforehand, but a record without any observation is refused."""
         if not np.isfinite(pixels["ssm"].values).any():
             raise TssmnetError(NO_OBSERVATION)

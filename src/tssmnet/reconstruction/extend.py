@@ -1,9 +1,10 @@
 """A filled record that grows: a new month is filled with the model there is, and the days before it are left alone.
 
-The first call fits the model on all there is and keeps it beside the record, together with the day up to which it
-learned. A later call computes the features of the new days (memory from the days before them, descriptors from the days
-of training, as the model knows them), fills them and writes them behind the others. Days that were written stay as they
-are, byte for byte but for the chunk that the new days complete. Training again is a decision: remove the record.
+The first call fits the model on all there is and keeps it in the record, together with what the days were filled from.
+A later call compares all of that with the cube it is given, computes the features of the new days (memory from the days
+before them, descriptors from the days of training, as the model knows them) and fills them block by block. The record
+takes the new days all at once, when they are whole: killed at any moment it is the old one or the new one, and the next
+call goes on with the work that was done. Training again is a decision: remove the record.
 """
 
 from __future__ import annotations
@@ -18,16 +19,23 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from tssmnet.cube import consolidate, from_pixels, space_dims, to_pixels, write_dataset
-from tssmnet.disk import remove, write_atomically
-from tssmnet.errors import TssmnetError
-from tssmnet.reconstruction.fitted import Recipe, choose, cube_for, learn, load
-from tssmnet.reconstruction.output import describe
-
-DAYS_PER_CHUNK = 32
-
-
-PLAN, MODEL = "plan.json", "model"
+from tssmnet.cluster import check_cluster
+from tssmnet.cube import in_standard_form, open_dataset, roles
+from tssmnet.disk import check_output, one_writer, put, real
+from tssmnet.errors import TssmnetError, require_whole
+from tssmnet.progress import quiet, say
+from tssmnet.reconstruction.blocks import ALL_DAYS, BLOCK_BYTES, Blocks, Days
+from tssmnet.reconstruction.files import ROWS, fill_blocks, job_for, open_checked, open_lazily
+from tssmnet.reconstruction.fitted import Recipe, choose, kind_of
+from tssmnet.reconstruction.job import Job, finish
+from tssmnet.reconstruction.record import (
+    Account,
+    Sums,
+    daily_sums,
+    grown,
+    order_like,
+    read_account,
+)
 
 
 @dataclass(frozen=True)
@@ -45,14 +53,18 @@ class Extension:
 
 
 def extend(
-    cube: xr.Dataset,
+    cube: str | os.PathLike[str],
     out: str | os.PathLike[str],
     model: str = "filler",
     *,
     features: str | Mapping[str, Any] | None = None,
     seed: int = 0,
     device: str = "auto",
-    progress: bool = False,
+    progress: bool | None = None,
+    rows: int = ROWS,
+    block_bytes: int = BLOCK_BYTES,
+    scheduler: str = "none",
+    revised_days: int = 0,
     **params: Any,
 ) -> Extension:
     """Fill what `out` does not hold yet of a cube; the first call fills all of it.
@@ -60,134 +72,169 @@ def extend(
     Parameters
     ----------
     cube
-        Begins on the day on which it began at the first call, and may end later.
+        ``.zarr`` or ``.nc``. Has the days that the record holds, with the same values, and may have more. Its places
+        may come in another order.
     out
-        Zarr folder; the model, and what was agreed on, are kept in ``<out>.model``.
-    model, features, seed, device, **params
-        As in `reconstruct`; what they were at the first call holds for the later ones.
+        Zarr folder, which holds the model as well. Only one process at a time works on it; another one waits.
+    model, features, seed, device, progress, rows, block_bytes, scheduler, **params
+        As in `tssmnet.reconstruction.files.reconstruct_file`; what they were at the first call holds for the later
+        ones, but for those that say where and how fast.
+    revised_days
+        Predictors may have other values than they had on so many of the last days of the record: where a forcing is
+        preliminary at first, or smoothed with the days that follow. The days that were filled from them stay.
 
     Raises
     ------
     TssmnetError
-        If the cube begins on another day or ends earlier, the recipe is another, or what stands at `out` was not begun
-        here, so that filling it would begin it anew.
+        If the record was filled otherwise or from another cube, or is damaged, or what stands at `out` is none: the
+        message names what differs, and `out` is as it was.
     CubeError
-        If the dataset is no cube.
+        If the file is no cube.
 
     Examples
     --------
     >>> import tempfile
+    >>> from tssmnet.cube import write_cube
     >>> from tssmnet.testing import mock_cube
     >>> cube = mock_cube(days=60, pixels=4)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     first = extend(cube.isel(time=slice(0, 50)), f"{folder}/filled.zarr", "linear")
-    ...     later = extend(cube, f"{folder}/filled.zarr", "linear")
+    ...     march = write_cube(cube.isel(time=slice(0, 50)), f"{folder}/march.zarr")
+    ...     april = write_cube(cube, f"{folder}/april.zarr")
+    ...     first = extend(march, f"{folder}/filled.zarr", "linear")
+    ...     later = extend(april, f"{folder}/filled.zarr", "linear")
     ...     (first.added, later.kept, later.added)
     (50, 50, 10)
     """
-    out = Path(out)
-    recipe = choose(model, features, params, seed, device)
-    cube = cube_for(cube, recipe)
-    keep = out.with_name(out.name + ".model")
-    plan = _plan(cube, recipe, keep)
-    if plan is None:
-        if out.exists() and not keep.exists():  # where it does, a first call was killed before its end
-            raise TssmnetError(
-                f"{out} is no record that `extend` began, so it has no {keep.name} to go on with; name another output, "
-                "which is then filled whole and grows from there, or remove it"
-            )
-        return _begin(cube, out, keep, recipe, progress)
-    kept = _held(out)
-    if kept == cube.sizes["time"]:
-        return Extension(kept, 0, False, out)
-    if kept > cube.sizes["time"]:
-        raise TssmnetError(f"{out} holds {kept} days, the cube only {cube.sizes['time']}; give the longer cube")
-    filled = _fill_from(cube, kept, plan["learned"], keep, recipe, progress)
-    _append(filled, out, kept)
-    return Extension(kept, filled.sizes["time"], False, out)
+    if Path(out).suffix != ".zarr":
+        raise TssmnetError(f"{out} cannot grow: a record that does ends in .zarr")
+    check_output(out, cube)
+    check_cluster(scheduler)
+    rows, block_bytes = require_whole(rows, "rows", 1), require_whole(block_bytes, "block_bytes", 1)
+    revised_days, recipe = require_whole(revised_days, "revised_days", 0), choose(model, features, params, seed, device)
+    progress = not quiet() if progress is None else progress
+    with one_writer(out):
+        check_output(out, cube)
+        task = _task(Path(cube), real(out), recipe, rows, block_bytes)
+        daily = _daily(task, progress)
+        revised = _revised(task, daily, revised_days)
+        if task.kept < task.days:
+            job = _job(task)
+            fill_blocks(task.source, job, scheduler, progress)
+            put(grown(job, task.asked, task.learned, daily, revised), task.out)
+        finish(task.out)
+    return Extension(task.kept, task.days - task.kept, task.account is None, Path(out))
 
 
-def _held(out: Path) -> int:
-    """How many days a record holds, by its time axis: other arrays may be longer after a kill."""
-    import zarr
+@dataclass(frozen=True)
+class _Task:
+    """A cube, with its places in the order of the record, and a record that agrees with it but for new days.
 
-    if not out.exists():
-        return 0
-    group: Any = zarr.open_group(out, mode="r", use_consolidated=False)
-    return int(group["time"].shape[0])
+    `order` is that of the places in the cube's file; `kept` days are in the record, whose account there may not be yet.
+    """
+
+    cube: Path
+    out: Path
+    recipe: Recipe
+    rows: int
+    block_bytes: int
+    source: xr.Dataset
+    order: Mapping[str, list[int]]
+    asked: dict[str, Any]
+    kept: int
+    account: Account | None
+
+    @property
+    def days(self) -> int:
+        """Days of the cube."""
+        return self.source.sizes["time"]
+
+    @property
+    def learned(self) -> int:
+        """Number of the first days that the model learned from."""
+        return self.account.learned if self.account else self.days
 
 
-def _plan(cube: xr.Dataset, recipe: Recipe, keep: Path) -> dict[str, Any] | None:
-    """What was agreed at the first call, if there was one that ended; the same must be asked for now."""
-    path = keep / PLAN
-    if not path.is_file():
-        return None
-    plan: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    now = _agreed(cube, recipe)
-    differ = sorted(k for k in now if plan.get(k) != now[k])
-    if differ:
-        told = ", ".join(f"{k} was {plan.get(k)!r} and is {now[k]!r}" for k in differ)
-        raise TssmnetError(f"{keep.name} was made otherwise: {told}. Ask for the same, or remove the record and {keep}")
-    return plan
+def _task(cube: Path, out: Path, recipe: Recipe, rows: int, block_bytes: int) -> _Task:
+    """What is to be done, once all that the record knows of its recipe, variables, days and places is as it was."""
+    source = open_checked(cube, recipe)
+    account = read_account(out)
+    asked = _asked(source, open_dataset(cube, chunks=None), recipe, rows)
+    if account is None:
+        return _Task(cube.resolve(), out, recipe, rows, block_bytes, source, {}, asked, 0, None)
+    _require_same(account.asked, asked, cube, out)
+    record = open_dataset(out)
+    kept, days = record.sizes["time"], source.sizes["time"]
+    if kept > days:
+        raise TssmnetError(f"{out} holds {kept} days, {cube} only {days}; give the longer cube")
+    order = order_like(source, record, str(cube))
+    return _Task(cube.resolve(), out, recipe, rows, block_bytes, source.isel(order), order, asked, kept, account)
 
 
-def _agreed(cube: xr.Dataset, recipe: Recipe) -> dict[str, Any]:
-    about = {
+def _asked(cube: xr.Dataset, stored: xr.Dataset, recipe: Recipe, rows: int) -> dict[str, Any]:
+    """What must be the same at each call, in words; `stored` is the cube with the units of its file."""
+    as_stored = in_standard_form(stored)
+    asked: dict[str, Any] = {
         "model": recipe.model,
         "features": dict(recipe.features),
         "params": dict(recipe.params),
         "seed": recipe.seed,
-        "first": str(cube.time.values[0])[:10],
-        "cells": [int(cube.sizes[d]) for d in space_dims(cube)],
+        "rows": rows,
+        "first day": str(cube["time"].values[0])[:10],
+        "list of variables": [*map(str, cube.data_vars)],
+        "type of ssm": str(cube["ssm"].dtype),
     }
-    plain: dict[str, Any] = json.loads(json.dumps(about, default=str))
+    asked |= {f"variable taken for {role}": name for role, name in roles(cube).items()}
+    for name, variable in cube.data_vars.items():
+        asked[f"units of {name}"] = as_stored[name].attrs.get("units", "")
+        asked[f"dims of {name}"] = " ".join(map(str, variable.dims))
+        if "flag_values" in variable.attrs:
+            asked[f"classes of {name}"] = [
+                np.asarray(variable.attrs["flag_values"]).tolist(),
+                variable.attrs.get("flag_meanings"),
+            ]
+    plain: dict[str, Any] = json.loads(json.dumps(asked, default=str))
     return plain
 
 
-def _begin(cube: xr.Dataset, out: Path, keep: Path, recipe: Recipe, progress: bool) -> Extension:
-    """Fit on all there is, keep the model, fill everything."""
-    days, pixels = cube.sizes["time"], to_pixels(cube).load()
-    fitted = learn(pixels, recipe, complete=True, progress=progress)
-    filled = from_pixels(fitted.fill(pixels, progress=progress), cube)
-    filled = describe(filled, cube, recipe, f"the days up to {str(cube.time.values[-1])[:10]}")
-    keep.mkdir(parents=True, exist_ok=True)  # before the record, which is known by it for one begun here
-    write_dataset(_chunked(filled), out)
-    remove(keep / MODEL)  # of a first call that was killed
-    fitted.save(keep / MODEL)
-    write_atomically(keep / PLAN, json.dumps(_agreed(cube, recipe) | {"learned": days}, indent=1))
-    return Extension(0, days, True, out)
+def _require_same(then: Mapping[str, Any], now: Mapping[str, Any], cube: Path, out: Path) -> None:
+    """Raise an error that names what is asked for otherwise than at the first call."""
+    differ = [key for key in {**now, **then} if then.get(key) != now.get(key)]
+    if differ:
+        words = ", ".join(f"{key} was {then.get(key)!r} and is {now.get(key)!r}" for key in differ[:2])
+        more = f", and {len(differ) - 2} more differ" if len(differ) > 2 else ""
+        raise TssmnetError(
+            f"{out} was filled otherwise than from {cube}: {words}{more}; ask for the same, or name another output"
+        )
 
 
-def _chunked(filled: xr.Dataset) -> xr.Dataset:
-    return filled.chunk({"time": DAYS_PER_CHUNK} | dict.fromkeys(space_dims(filled), -1))
+def _daily(task: _Task, progress: bool) -> dict[str, Sums]:
+    """The sums of the cube's days."""
+    grid = kind_of(task.recipe.model).blocks(task.source, task.block_bytes).grid
+    cube = open_lazily(task.cube, [*map(str, task.source.data_vars)]).isel(task.order)
+    return daily_sums(Blocks(cube, grid, task.block_bytes), progress)
 
 
-def _fill_from(cube: xr.Dataset, start: int, learned: int, keep: Path, recipe: Recipe, progress: bool) -> xr.Dataset:
-    """The days from number `start` on, filled by the model that is kept."""
-    fitted = load(keep / MODEL, recipe)
-    first = 0 if fitted.WINDOW_DAYS is None else max(0, start - fitted.WINDOW_DAYS)
-    pixels = to_pixels(cube.isel(time=slice(first, None))).load()
-    known = np.isfinite(pixels["ssm"].values)
-    known[max(0, learned - first) :] = False
-    filled = fitted.fill(pixels, known=known, days=slice(start - first, None), progress=progress)
-    return from_pixels(filled, cube.isel(time=slice(start, None)))
+def _revised(task: _Task, daily: Mapping[str, Sums], days: int) -> str:
+    """What predictors differ on the last `days` of the record, in words; any other difference is an error."""
+    differ = task.account.days_that_differ(daily, task.kept) if task.account else {}
+    for name, numbers in differ.items():
+        in_time = "time" in task.source[name].dims
+        first = str(task.source["time"].values[numbers[0]])[:10]
+        when = f" on {len(numbers)} of its {task.kept} days (first {first})" if in_time else ""
+        words = f"{task.cube} has other values of {name} than {task.out} was filled from{when}"
+        if name == "ssm" or not in_time or numbers[0] < task.kept - days:
+            allow = " If they were revised, allow so many last days with revised_days." * (in_time and name != "ssm")
+            raise TssmnetError(
+                f"{words}; give them as they were, or name another output, which is filled whole.{allow}"
+            )
+        say(f"{words}; these days stay as they are")
+    return f"; revised since the days before were filled: {', '.join(differ)}" if differ else ""
 
 
-def _append(filled: xr.Dataset, out: Path, kept: int) -> None:
-    """Write days behind those there are; a kill leaves a record that still ends where it ended."""
-    import zarr
-
-    group: Any = zarr.open_group(out, mode="r+", use_consolidated=False)
-    days = filled.sizes["time"]
-    with zarr.config.set({"array.write_empty_chunks": True}):  # one that is missing is taken for a lost one
-        for name, field in filled.data_vars.items():
-            array = group[str(name)]
-            array.resize((kept + days, *array.shape[1:]))
-            array[kept:] = field.transpose("time", ...).values
-    # The time axis last: by its length a record knows what it holds.
-    time = group["time"]
-    units = str(time.attrs["units"])
-    encoded = xr.coding.times.encode_cf_datetime(filled.time.values, units, str(time.attrs.get("calendar", "standard")))
-    time.resize((kept + days,))
-    time[kept:] = np.asarray(encoded[0], time.dtype)
-    consolidate(out)
+def _job(task: _Task) -> Job:
+    """The days that the record lacks, as a job of blocks."""
+    window = kind_of(task.recipe.model).WINDOW_DAYS
+    begin = 0 if window is None else max(0, task.kept - window)
+    days = Days(begin, task.kept, task.learned) if task.account else ALL_DAYS
+    base = task.account.sum if task.account else ""
+    return job_for(task.source, task.cube, task.out, task.recipe, task.rows, task.block_bytes, days, task.order, base)

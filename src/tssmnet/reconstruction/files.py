@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -42,7 +43,7 @@ from tssmnet.disk import check_output, one_writer, placing, put, real, remove, w
 from tssmnet.errors import TssmnetError, require_whole
 from tssmnet.models.base import read_json
 from tssmnet.progress import bar, quiet, say
-from tssmnet.reconstruction.blocks import BLOCK_BYTES, Blocks, Grid, in_order, storage_chunks
+from tssmnet.reconstruction.blocks import ALL_DAYS, BLOCK_BYTES, Blocks, Days, Grid, in_order, storage_chunks
 from tssmnet.reconstruction.fitted import RECONSTRUCTORS, Fitted, Recipe, choose, cube_for, kind_of, load
 from tssmnet.reconstruction.job import (
     DATA,
@@ -52,6 +53,7 @@ from tssmnet.reconstruction.job import (
     JOB,
     MODEL,
     PREPARED,
+    RECORD,
     Job,
     finish,
     is_done,
@@ -140,32 +142,38 @@ def reconstruct_file(
     out = Path(out)
     with one_writer(out) as waited:
         check_output(out, cube)
-        source = _open_checked(Path(cube), recipe)
-        job = _job(source, Path(cube).resolve(), real(out), recipe, rows, block_bytes)
+        source = open_checked(Path(cube), recipe)
+        job = job_for(source, Path(cube).resolve(), real(out), recipe, rows, block_bytes)
         if (waited or job.folder.exists()) and is_done(job):
             counts = _counts_of(job.out)
         elif kind_of(model).whole(source, rows, block_bytes):
             counts = _in_memory(source, job, progress)
         else:
             counts = _in_blocks(source, job, scheduler, progress)
-        finish(job)
+        finish(job.out)
     return Filled(out, counts)
 
 
 def _in_blocks(source: xr.Dataset, job: Job, scheduler: str, progress: bool) -> dict[str, int]:
-    """Fill block by block, as far as it is not done yet, and give the output its name."""
+    """Fill block by block and give the output its name."""
+    counts = fill_blocks(source, job, scheduler, progress)
+    _place(job)
+    return counts
+
+
+def fill_blocks(source: xr.Dataset, job: Job, scheduler: str, progress: bool) -> dict[str, int]:
+    """Fill block by block, as far as it is not done yet, into the job's folder."""
     with open_cluster(scheduler) as client:
         if not is_prepared(job):
             _prepare(job, source, progress)
         _run(job, client, progress)
     counts = _counts(job)
     try:
-        require_filled(counts, source, str(job.cube))
+        require_filled(counts, source.isel(time=job.to_fill), str(job.cube))
     except TssmnetError:
         remove(job.folder)  # it would end so each time
         raise
     job.require_same_input()
-    _place(job)
     return counts
 
 
@@ -181,7 +189,7 @@ def _in_memory(cube: xr.Dataset, job: Job, progress: bool) -> dict[str, int]:
     return source_counts(filled["source"].values)
 
 
-def _open_checked(path: Path, recipe: Recipe) -> xr.Dataset:
+def open_checked(path: Path, recipe: Recipe) -> xr.Dataset:
     """A cube as dask arrays, checked chunk by chunk, also where its file holds each variable in one piece."""
     cube = open_dataset(path)
     if absent := absent_chunks(path):
@@ -191,21 +199,34 @@ def _open_checked(path: Path, recipe: Recipe) -> xr.Dataset:
     return in_order(cube_for(cube, recipe, str(path)))
 
 
-def _open_lazily(path: Path, names: Sequence[str]) -> xr.Dataset:
+def open_lazily(path: Path, names: Sequence[str]) -> xr.Dataset:
     """Variables of a checked cube, read when they are asked for, by no other scheduler than the caller."""
     cube = in_standard_form(open_dataset(path, chunks=None))
     return in_order(in_standard_units(cube[[*names]]))
 
 
-def _job(source: xr.Dataset, cube: Path, out: Path, recipe: Recipe, rows: int, block_bytes: int) -> Job:
-    """The job of a call; its code is all that this module and the model reach."""
+def job_for(
+    source: xr.Dataset,
+    cube: Path,
+    out: Path,
+    recipe: Recipe,
+    rows: int,
+    block_bytes: int,
+    days: Days = ALL_DAYS,
+    order: Mapping[str, list[int]] | None = None,
+    base: str = "",
+) -> Job:
+    """The job of a call; its code is all that this module and the model reach.
+
+    `source` has its places in `order`; `base` is the sum of the record that its days are added to.
+    """
     from tssmnet.provenance import library_hashes
 
-    grid = kind_of(recipe.model).blocks(source, block_bytes).grid
+    grid = kind_of(recipe.model).blocks(source.isel(time=slice(days.begin, None)), block_bytes).grid
     homes = {name: spec.where.partition(":")[0] for name, spec in RECONSTRUCTORS.items()}
     code = library_hashes([__name__, homes[recipe.model]], without=homes.values())
     names = tuple(map(str, source.data_vars))
-    return job_of(names, grid, cube, out, recipe, rows, block_bytes, code)
+    return job_of(names, grid, cube, out, recipe, rows, block_bytes, code, days, order or {}, base)
 
 
 def _prepare(job: Job, source: xr.Dataset, progress: bool) -> None:
@@ -213,22 +234,31 @@ def _prepare(job: Job, source: xr.Dataset, progress: bool) -> None:
     job.folder.mkdir(parents=True, exist_ok=True)
     for name in (PREPARED, JOB, MODEL, DATA, DONE, FIRST, FIRST_DONE):
         remove(job.folder / name)
-    blocks = Blocks(_open_lazily(job.cube, job.names), job.grid, job.block_bytes)
-    kind = kind_of(job.recipe.model)
-    try:
-        kind.learn_blocks(blocks, job.rows, job.recipe, job.folder, progress).save(job.folder / MODEL)
-    except TssmnetError as error:
-        remove(job.folder)  # it would end so each time
-        raise TssmnetError(f"{job.cube.name}: {error}") from None
-    _create(job, source, {"ssm": source["ssm"].dtype, "ssm_model": np.float32, "source": np.int8}, kind.EXTRA)
+    if job.days.start:
+        shutil.copytree(job.out / RECORD / MODEL, job.folder / MODEL)
+    else:
+        _learn(job, progress)
+    kind, new = kind_of(job.recipe.model), source.isel(time=job.to_fill)
+    _create(job, new, {"ssm": source["ssm"].dtype, "ssm_model": np.float32, "source": np.int8}, kind.EXTRA)
     if kind.FIRST:
-        _create_first(job, source, kind.FIRST)
+        _create_first(job, source.isel(time=job.looked_at), kind.FIRST)
     for name in (DONE, FIRST_DONE):
         (job.folder / name).mkdir()
     about = {"cube": str(job.cube), "recipe": asdict(job.recipe), "block_bytes": job.block_bytes}
-    about |= {"grid": asdict(job.grid), "names": job.names}
+    about |= {"grid": asdict(job.grid), "names": job.names, "days": asdict(job.days), "order": dict(job.order)}
     write_atomically(job.folder / JOB, json.dumps(about, default=str).encode())
     note_prepared(job)
+
+
+def _learn(job: Job, progress: bool) -> None:
+    """Learn from the cube and keep what was learned in the job's folder."""
+    blocks = Blocks(open_lazily(job.cube, job.names), job.grid, job.block_bytes)
+    try:
+        learned = kind_of(job.recipe.model).learn_blocks(blocks, job.rows, job.recipe, job.folder, progress)
+    except TssmnetError as error:
+        remove(job.folder)  # it would end so each time
+        raise TssmnetError(f"{job.cube.name}: {error}") from None
+    learned.save(job.folder / MODEL)
 
 
 def _create(job: Job, source: xr.Dataset, kinds: Mapping[str, Any], extra: Sequence[str]) -> None:
@@ -289,8 +319,10 @@ def _ready(folder: str, made: int) -> Ready:
     grid = Grid(**{k: tuple(v) for k, v in about["grid"].items()})
     fitted = load(path / MODEL, Recipe(**about["recipe"]))
     first = xr.open_zarr(path / FIRST, consolidated=False, chunks=None) if fitted.FIRST else None
-    cube = _open_lazily(Path(about["cube"]), about["names"])
-    return Ready(Blocks(cube, grid, about["block_bytes"]), fitted, first)
+    days = Days(**about["days"])
+    cube = open_lazily(Path(about["cube"]), about["names"]).isel(about["order"]).isel(time=slice(days.begin, None))
+    learned = None if days.learned is None else max(0, days.learned - days.begin)
+    return Ready(Blocks(cube, grid, about["block_bytes"], days.start - days.begin, learned), fitted, first)
 
 
 def _ready_in(folder: str) -> Ready:

@@ -84,27 +84,11 @@ class Fitted(Protocol):
         """Every parameter of a model with the value it has when nothing is given."""
 
     @classmethod
-    def learn(cls, pixels: xr.Dataset, recipe: Recipe, *, complete: bool = False, progress: bool = False) -> Self:
-        """Learn from a cube in (time, pixel) form and in memory; `complete` if other days are to be filled later."""
+    def learn(cls, pixels: xr.Dataset, recipe: Recipe, *, progress: bool = False) -> Self:
+        """Learn from a cube in (time, pixel) form and in memory."""
 
-    def fill(
-        self,
-        pixels: xr.Dataset,
-        *,
-        known: Mask | None = None,
-        days: slice = slice(None),
-        progress: bool = False,
-    ) -> xr.Dataset:
-        """Fill a cube in (time, pixel) form, or some of its `days`.
-
-        Parameters
-        ----------
-        pixels
-            In memory.
-        known
-            Shape (time, pixel): the observations that descriptors are taken from; all by default.
-        days
-            Which days to fill; memory still comes from those before them.
+    def fill(self, pixels: xr.Dataset, *, progress: bool = False) -> xr.Dataset:
+        """Fill a cube in (time, pixel) form and in memory.
 
         Returns
         -------
@@ -184,9 +168,9 @@ def cube_for(dataset: xr.Dataset, recipe: Recipe, name: str = "this cube") -> xr
     return cube
 
 
-def learn(pixels: xr.Dataset, recipe: Recipe, *, complete: bool = False, progress: bool = False) -> Fitted:
+def learn(pixels: xr.Dataset, recipe: Recipe, *, progress: bool = False) -> Fitted:
     """Learn as the recipe says from a cube in (time, pixel) form; see `Fitted.learn`."""
-    return kind_of(recipe.model).learn(pixels, recipe, complete=complete, progress=progress)
+    return kind_of(recipe.model).learn(pixels, recipe, progress=progress)
 
 
 def load(folder: Path, recipe: Recipe) -> Fitted:

@@ -13,7 +13,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -24,17 +24,22 @@ from numpy.typing import NDArray
 from tssmnet.disk import differences, file_sum, made_here, remove, sums, write_atomically
 from tssmnet.errors import TssmnetError
 from tssmnet.progress import say
-from tssmnet.reconstruction.blocks import Grid
+from tssmnet.reconstruction.blocks import ALL_DAYS, Days, Grid
 from tssmnet.reconstruction.fitted import Recipe
 
 JOB, PREPARED, MODEL = "job.json", "prepared.json", "model"
 DATA, DONE = "data.zarr", "done"
+RECORD = "growth"
+"""Group of a record that grows, in which its model lies and what its days were filled from."""
 FIRST, FIRST_DONE = "first.zarr", "first"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One file to fill and all that decides its output; `folder` holds the work in progress."""
+    """One file to fill and all that decides its output; `folder` holds the work in progress.
+
+    `order` says where along a dim of space of the cube the places are, as they are wanted; empty where none is moved.
+    """
 
     folder: Path
     cube: Path
@@ -46,6 +51,18 @@ class Job:
     names: tuple[str, ...]
     input_sha256: str
     key: str
+    days: Days = ALL_DAYS
+    order: Mapping[str, list[int]] = field(default_factory=dict)
+
+    @property
+    def to_fill(self) -> slice:
+        """The days of the cube that are to be filled."""
+        return slice(self.days.start, None)
+
+    @property
+    def looked_at(self) -> slice:
+        """The days of the cube that these are filled from."""
+        return slice(self.days.begin, None)
 
     def pending(self, marks: str = DONE, data: str = DATA) -> list[int]:
         """Blocks that are not written yet, or whose values are not those that their mark speaks of."""
@@ -92,23 +109,38 @@ def job_of(
     rows: int,
     block_bytes: int,
     code: Mapping[str, str],
+    days: Days,
+    order: Mapping[str, list[int]],
+    base: str,
 ) -> Job:
-    """The job of a call, in a folder named by the input's place and content, the settings and the code."""
+    """The job of a call, in a folder named by the input's place and content, the settings, the code and its base."""
     from tssmnet.provenance import content_hash
 
     digest = content_sum(cube)
-    about = [str(cube), digest, out.name, asdict(recipe), rows, block_bytes, asdict(grid), names, code]
+    about = [
+        str(cube),
+        digest,
+        out.name,
+        asdict(recipe),
+        rows,
+        block_bytes,
+        asdict(grid),
+        names,
+        code,
+        asdict(days),
+        base,
+    ]
     key = content_hash(json.loads(json.dumps(about, default=str)))[:16]
-    return Job(_folder(out, key), cube, out, recipe, rows, block_bytes, grid, names, digest, key)
+    return Job(_folder(out, key), cube, out, recipe, rows, block_bytes, grid, names, digest, key, days, order)
 
 
 def _folder(out: Path, key: str) -> Path:
     return out.with_name(f".{out.name}.{key}.work")
 
 
-def finish(job: Job) -> None:
-    """Take the work in progress away, and that of other jobs on the same output, which nobody is at: it is held."""
-    for left in glob.glob(glob.escape(str(_folder(job.out, "@"))).replace("@", "*")):
+def finish(out: Path) -> None:
+    """Take away the work in progress of every job on an output, which is held, so that nobody is at them."""
+    for left in glob.glob(glob.escape(str(_folder(out, "@"))).replace("@", "*")):
         shutil.rmtree(left, ignore_errors=True)
 
 
