@@ -96,7 +96,7 @@ def code_of(notebook: nbformat.NotebookNode) -> str:
     return "\n".join(line for line in lines if not line.lstrip().startswith(("%", "!")))
 
 
-def modules_of(notebook: nbformat.NotebookNode) -> set[str]:
+def modules_of(notebook: nbformat.NotebookNode) -> frozenset[str]:
     """The modules of the library that the notebook's own code names."""
     return imported_modules(code_of(notebook))
 

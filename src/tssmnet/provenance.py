@@ -56,7 +56,8 @@ def module_file(name: str) -> Path | None:
     return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
 
 
-def imported_modules(code: str, package: str = PACKAGE) -> set[str]:
+@cache
+def imported_modules(code: str, package: str = PACKAGE) -> frozenset[str]:
     """Modules of this library that a piece of code names, wherever in it the import stands.
 
     Counts ``import tssmnet.x``, ``from tssmnet.x import y``, the lazy public names (``tssmnet.score``), and strings
@@ -81,7 +82,7 @@ def imported_modules(code: str, package: str = PACKAGE) -> set[str]:
             if target := _TARGET.fullmatch(node.value):
                 found |= {target[1], f"{package}.{target[1]}"}
             found |= {node.value} if node.value.startswith(f"{PACKAGE}.") else set()
-    return {name for name in found if name != PACKAGE and module_file(name)}
+    return frozenset(name for name in found if name != PACKAGE and module_file(name))
 
 
 def _outside_type_checking(tree: ast.AST) -> Iterable[ast.AST]:
