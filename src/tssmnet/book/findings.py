@@ -114,11 +114,11 @@ class Evidence:
     after: float
     loss: Mapping[tuple[str, str], float]  # validation losses on a random split, by model and feature set
     # by_stations, by_truth, in_gaps: table 4 from stations, from the truth everywhere, from the truth inside the gaps
-    # (`validate.pooled_table`)
+    # (`pooled.pooled_table`)
     by_stations: pd.DataFrame | None = None
     by_truth: pd.DataFrame | None = None
     in_gaps: pd.DataFrame | None = None
-    station_ranks: pd.DataFrame | None = None  # `validate.resampled_ranks` of the five models by stations
+    station_ranks: pd.DataFrame | None = None  # `pooled.resampled_ranks` of the five models by stations
     floor: float = math.nan  # RMSE of the truth of the cells against the stations' readings, m3 m-3
     # `truth.errors_by` of TsSMNet in gaps, rows ``cold`` (frozen or snow), ``orbit``, ``other``
     kinds: pd.DataFrame | None = None
