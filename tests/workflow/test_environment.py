@@ -26,7 +26,22 @@ BY_NAME = {"dask", "h5netcdf", "zarr", "jupyter-book", "sphinx-book-theme", "sph
 # Who may import what: the rest of the library fills cubes, and takes the core alone.
 EXTRAS_OF = {"src/tssmnet/data": ("data",), "src/tssmnet/twin": ("data",), "src/tssmnet/book": ("book",),
              "workflow": ("book",), "book": ("book",)}  # fmt: skip
-LOCAL = {"tssmnet", "workflow", "benchmarks", "tests", "conftest", "china_archive", "loopback", "common", "twin_bounds"}
+LOCAL = {
+    "tssmnet",
+    "workflow",
+    "benchmarks",
+    "tests",
+    "conftest",
+    "china_archive",
+    "loopback",
+    "common",
+    "twin_bounds",
+    "broken_cubes",
+    "broken_stations",
+    "stress",
+    "children",
+    "scenes",
+}
 
 
 def direct() -> dict[str, Requirement]:
