@@ -247,6 +247,7 @@ class Session:
     "url",
     ["https://evil.example/a", "https://data.nsidc.earthdatacloud.nasa.gov.evil.example/a", "http://urs.earthdata.nasa.gov/",
      "https://urs.earthdata.nasa.gov@evil.example/a", "https://urs.earthdata.nasa.gov:8443/", "ftp://cmr.earthdata.nasa.gov/",
+     "https://e4ftl01.cr.usgs.gov/MOLT/a",
      "http://127.0.0.1:1/a", "//urs.earthdata.nasa.gov/a", "https://urs.earthdata.nasa.gov.:443@evil.example"],
 )  # fmt: skip
 def test_a_catalogue_that_names_another_host_gets_no_token(url):
@@ -258,7 +259,8 @@ def test_a_catalogue_that_names_another_host_gets_no_token(url):
 
 def test_listed_hosts_are_those_of_earthdata():
     trusted = fetch._trusted(Settings())
-    assert trusted("https://data.lpdaac.earthdatacloud.nasa.gov/a/b.hdf")
+    assert trusted("https://data.lpdaac.earthdatacloud.nasa.gov/lp-prod-protected/MCD12Q1.061/a/b.hdf")
+    assert trusted("https://data.nsidc.earthdatacloud.nasa.gov/nsidc-cumulus-prod-protected/SMAP/SPL3SMP_E/006/a.h5")
     assert trusted("https://urs.earthdata.nasa.gov:443/oauth")
 
 

@@ -50,12 +50,15 @@ RIM = 0.05
 
 EARTHDATA_HOSTS = frozenset(
     {
-        "urs.earthdata.nasa.gov",
-        "cmr.earthdata.nasa.gov",
+        "urs.earthdata.nasa.gov",  # the login
+        "cmr.earthdata.nasa.gov",  # the catalogue
+        # SMAP: NSIDC, "Understanding NSIDC DAAC Earthdata Cloud S3 Buckets and Paths" (nsidc-cumulus-prod-protected)
         "data.nsidc.earthdatacloud.nasa.gov",
+        # SMAP before it moved: NSIDC, "Programmatic Data Access Guide", which lists it until it is retired in 2026
         "n5eil01u.ecs.nsidc.org",
+        # MODIS: lp-prod-protected; the Data Pool on e4ftl01.cr.usgs.gov ended on 30 June 2025 (NASA Earthdata, alert
+        # "LP DAAC to Discontinue Data Pool Distribution for MODIS Datasets")
         "data.lpdaac.earthdatacloud.nasa.gov",
-        "e4ftl01.cr.usgs.gov",
     }
 )
 """Hosts that may see the Earthdata account, over https: the login, and the archives of SMAP and MODIS."""
