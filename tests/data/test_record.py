@@ -9,12 +9,15 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
+import dask
 import numpy as np
 import pytest
 import xarray as xr
 
+from tssmnet.cube import absent_chunks, open_dataset
 from tssmnet.data.china.record import write_record
 from tssmnet.data.readers.faults import SourceError, TruncatedFileError
 
@@ -67,7 +70,8 @@ def test_every_day_is_at_its_place_and_the_bad_one_is_listed(granules, tmp_path)
     np.testing.assert_allclose(record.ssm.values[:, 0, 0], expected, atol=1e-6)
     np.testing.assert_allclose(record.ssm.values[9, 2, 3], 0.09 + 0.11, rtol=1e-5)
     assert [str(t)[:10] for t in record.time.values[[0, -1]]] == [FIRST, LAST]
-    assert record.attrs == {"grid": "made up"}
+    assert record.attrs["grid"] == "made up"
+    assert open_dataset(tmp_path / "r.zarr").attrs == {"grid": "made up"}
     assert record.ssm.attrs["units"] == "m3 m-3"
 
 
@@ -78,6 +82,49 @@ def test_a_second_run_writes_nothing(granules, tmp_path):
     assert (report.done, report.kept) == (0, 3)
     assert list(report.quarantined) == ["2020-01-07.txt"]
     assert sums(tmp_path / "r.zarr") == before
+
+
+def chunks(record):
+    return sorted(p for p in record.glob("ssm/c/*/0/0"))
+
+
+@pytest.mark.parametrize("how", ["a bit flipped", "lost", "its entry damaged"])
+def test_a_damaged_chunk_is_seen_said_and_made_again(how, granules, tmp_path, capsys):
+    record = tmp_path / "r.zarr"
+    write_record(granules, read_text_day, record, FIRST, LAST, 4)
+    before, path = (sums(record), sums(tmp_path / "r.zarr.journal")), chunks(record)[1]
+    content = bytearray(path.read_bytes())
+    content[9] ^= 4
+    if how == "its entry damaged":
+        (tmp_path / "r.zarr.journal" / "00001.json").write_bytes(b"{")
+    elif how == "lost":
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    if how != "its entry damaged":  # nobody reads another value before it is mended
+        with pytest.raises(Exception, match=r"1 of 3 chunks are lost|[Cc]hecksum"):
+            open_dataset(record).load()
+    assert write_record(granules, read_text_day, record, FIRST, LAST, 4).done == 1
+    assert (sums(record), sums(tmp_path / "r.zarr.journal")) == before
+    if how != "its entry damaged":
+        assert "chunk 1 is damaged (ssm/0/0 is" in capsys.readouterr().err
+
+
+def test_a_record_says_that_it_is_whole_only_when_it_is(granules, tmp_path):
+    def broken_off(path):
+        if Path(path).stem == "2020-01-06":
+            raise KeyboardInterrupt
+        return read_text_day(path)
+
+    with pytest.raises(KeyboardInterrupt), dask.config.set(scheduler="synchronous"):
+        write_record(granules, broken_off, tmp_path / "r.zarr", FIRST, LAST, 4)
+    assert absent_chunks(tmp_path / "r.zarr").endswith(" of 3 chunks of ssm")  # it opens, and what it lacks is said
+    assert open_dataset(tmp_path / "r.zarr").sizes["time"] == 10
+    write_record(granules, read_text_day, tmp_path / "r.zarr", FIRST, LAST, 4)
+    assert absent_chunks(tmp_path / "r.zarr") == ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        xr.open_zarr(tmp_path / "r.zarr")
 
 
 def test_a_granule_got_anew_is_read_and_nothing_else(granules, tmp_path):
@@ -119,6 +166,7 @@ from pathlib import Path
 import numpy as np
 sys.path.insert(0, sys.argv[3])
 from test_record import FIRST, LAST, read_text_day
+from tssmnet.cube import absent_chunks, open_dataset
 from tssmnet.data.china.record import write_record
 files = {np.datetime64(p.stem): p for p in Path(sys.argv[1]).glob("*.txt") if p.stem != "2020-01-04"}
 print("ready", flush=True)

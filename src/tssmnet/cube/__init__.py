@@ -15,6 +15,7 @@ from tssmnet.cube.contract import (
 )
 from tssmnet.cube.files import (
     absent_chunks,
+    consolidate,
     netcdf_encoding,
     open_cube,
     open_dataset,
@@ -34,6 +35,7 @@ __all__ = [
     "absent_chunks",
     "as_cube",
     "check_cube",
+    "consolidate",
     "dynamic_names",
     "from_pixels",
     "in_standard_form",

@@ -112,7 +112,7 @@ ALL_STORED = "all are stored, each with its checksum"
 def write_zarr(
     dataset: xr.Dataset,
     path: str | os.PathLike[str],
-    chunks: Mapping[str, tuple[int, ...]] | None = None,
+    encoding: Mapping[str, Mapping[str, Any]] | None = None,
     **options: Any,
 ) -> None:
     """Write a zarr store that shows when it is damaged, in the dataset's order of variables.
@@ -126,32 +126,44 @@ def write_zarr(
         Without encoding.
     path
         Where nothing stands yet.
-    chunks
-        Shape of the stored chunks of a variable, by name; by default as dask has it.
+    encoding
+        Of a variable by its name, for instance the shape of its ``chunks``, which by default are as dask has them.
     **options
         Of ``xarray.Dataset.to_zarr``.
     """
     from zarr.codecs import Crc32cCodec, ZstdCodec
 
-    encoding: dict[str, Any] = {str(n): {"compressors": (ZstdCodec(), Crc32cCodec())} for n in dataset.variables}
-    for name, shape in (chunks or {}).items():
-        encoding[name]["chunks"] = shape
+    sums = {"compressors": (ZstdCodec(), Crc32cCodec())}
+    given = {str(n): sums | dict((encoding or {}).get(str(n), {})) for n in dataset.variables}
     write: Any = dataset.assign_attrs({CHUNKS: ALL_STORED}).to_zarr
-    options = {"consolidated": False, "zarr_format": 3, "write_empty_chunks": True, "encoding": encoding} | options
+    options = {"consolidated": False, "zarr_format": 3, "write_empty_chunks": True, "encoding": given} | options
     with warnings.catch_warnings():  # zarr 3 warns of text variables, which have no final specification yet
         warnings.simplefilter("ignore")
         write(path, mode="w", **options)
-    _consolidate(path, [*map(str, dataset.data_vars), *map(str, dataset.coords)])
+    consolidate(path, [*map(str, dataset.data_vars), *map(str, dataset.coords)])
 
 
-def _consolidate(path: str | os.PathLike[str], order: Sequence[str]) -> None:
+def consolidate(path: str | os.PathLike[str], order: Sequence[str] | None = None, *, whole: bool | None = None) -> None:
     """Put the metadata of all arrays of a zarr store into its root, in a fixed order: readers list them as they come.
 
     Without it xarray warns when it opens the store, and a folder lists its arrays in any order.
+
+    Parameters
+    ----------
+    path
+        The store.
+    order
+        Names of all its arrays; by default as they were.
+    whole
+        Whether the store says from now on that none of its chunks may be missing; None leaves what it says.
     """
     root = Path(path) / "zarr.json"
     content = json.loads(root.read_text(encoding="utf-8"))
+    order = order or [*content["consolidated_metadata"]["metadata"]]
     arrays = {name: json.loads((root.parent / name / "zarr.json").read_text(encoding="utf-8")) for name in order}
+    if whole is not None:
+        content["attributes"] = {k: v for k, v in content["attributes"].items() if k != CHUNKS}
+        content["attributes"] |= {CHUNKS: ALL_STORED} if whole else {}
     content["consolidated_metadata"] = {"kind": "inline", "must_understand": False, "metadata": arrays}
     write_atomically(root, json.dumps(content, indent=2))
 

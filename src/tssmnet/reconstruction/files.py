@@ -289,7 +289,7 @@ def _zeros(job: Job, source: xr.Dataset, kind: Any) -> Any:
 
 
 def _write_empty(output: xr.Dataset, path: Path, chunks: tuple[int, ...]) -> None:
-    write_zarr(output, path, {str(n): chunks for n in output.data_vars}, compute=False)
+    write_zarr(output, path, {str(n): {"chunks": chunks} for n in output.data_vars}, compute=False)
 
 
 def _output_chunks(source: xr.Dataset, grid: Grid) -> tuple[int, ...]:

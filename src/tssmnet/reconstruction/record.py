@@ -195,7 +195,7 @@ def grown(job: Job, asked: dict[str, Any], learned: int, daily: Mapping[str, Sum
     old = open_dataset(job.out, chunks=None) if job.days.start else None
     chunks = (DAYS_PER_CHUNK, *(new if old is None else old)["ssm"].encoding["chunks"][1:])
     whole = _without_values(new, old, chunks, revised)
-    write_zarr(whole, path, {str(n): chunks for n in whole.data_vars}, compute=False)
+    write_zarr(whole, path, {str(n): {"chunks": chunks} for n in whole.data_vars}, compute=False)
     full = job.days.start // DAYS_PER_CHUNK
     if old is not None:
         _link_chunks(job.out, path, [*map(str, whole.data_vars)], full)

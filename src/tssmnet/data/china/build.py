@@ -29,7 +29,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from tssmnet.cluster import open_cluster
-from tssmnet.cube import open_dataset, to_pixels, write_dataset
+from tssmnet.cube import CubeError, open_dataset, to_pixels, write_dataset
 from tssmnet.data import processing, registry
 from tssmnet.data.china.record import (
     REFUSED,
@@ -47,8 +47,9 @@ from tssmnet.data.readers import esa_cci, ismn, modis, rasters, smap
 from tssmnet.data.readers.faults import Losses, OffWindowError, SourceError
 from tssmnet.data.readers.grids import Bounds, ease_geobox, ease_window, mosaic, regrid, sinusoidal_tiles, with_degrees
 from tssmnet.data.readers.stations import read_table
-from tssmnet.disk import placing, write_atomically
+from tssmnet.disk import one_writer, placing, write_atomically
 from tssmnet.errors import require_known
+from tssmnet.progress import say
 
 RECIPE = 1
 """Raised when the same granules shall give another cube: every chunk is then made again."""
@@ -265,9 +266,18 @@ def _write_static(name: str, archive: Path, work: Path, settings: Settings) -> s
     paths = static_files(name, archive, settings)
     key = _digest([file_mark(p) for p in paths], list(settings.bounds), RECIPE)
     out = work / f"static-{name}.zarr"
-    if not out.exists() or open_dataset(out).attrs.get("inputs") != key:
+    if _noted(out).get("inputs") != key:
         write_dataset(make_static(name, archive, settings, work / "terrain").assign_attrs(inputs=key), out)
     return key
+
+
+def _noted(path: Path) -> dict[str, Any]:
+    """Attributes of a dataset in the work folder; none if it is not there, or damaged, which is said."""
+    try:
+        return dict(open_dataset(path).attrs) if path.exists() else {}
+    except CubeError as error:
+        say(f"{error.faults[0]}; {path} is made again")
+        return {}
 
 
 def _digest(*parts: Any) -> str:
@@ -309,7 +319,7 @@ def annual_cycle(record: xr.DataArray, first: str, last: str, step: int, harmoni
 def _write_cycle(record: Path, work: Path, settings: Settings) -> str:
     """The annual cycle from the days of reference, learned once; returns its digest."""
     out = work / "lst-annual-cycle.zarr"
-    old = open_dataset(out).attrs if out.exists() else {}
+    old = _noted(out)
     first = settings.reference_first or old.get("first") or settings.first
     last = settings.reference_last or old.get("last") or settings.last
     key = _digest(first, last, _marks(record, first, last), RECIPE)
@@ -420,7 +430,7 @@ def build_cube(archive: Path | None = None, settings: Settings | None = None, ou
     work = out.with_name(WORK)
     work.mkdir(parents=True, exist_ok=True)
     has = _present(archive, settings)
-    with open_cluster(settings.cluster, settings.workers):
+    with one_writer(out), open_cluster(settings.cluster, settings.workers):
         records = _write_records(archive, work, settings, has)
         keys = {n: _write_static(n, archive, work, settings) for n in STATICS if n in has}
         if "modis-lst" in has:

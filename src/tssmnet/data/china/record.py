@@ -20,8 +20,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from tssmnet.cube import consolidate, write_zarr
 from tssmnet.data.readers.faults import SourceError
-from tssmnet.disk import placing, write_atomically
+from tssmnet.disk import differences, one_writer, placing, sums, write_atomically
+from tssmnet.progress import say
 
 Path_ = str | PathLike[str]
 Files = tuple[Path, ...]
@@ -146,18 +148,47 @@ def write_chunks(
 
     out = Path(out)
     journal = out.with_name(out.name + ".journal")
-    if not (out / "zarr.json").exists():
-        model = template()
-        shutil.rmtree(journal, ignore_errors=True)  # of a record that was removed: it speaks of no chunk of this one
-        _create(model, out, days, size, space_chunk)
-    journal.mkdir(parents=True, exist_ok=True)
-    _grow(out, days, size)
-    as_read = [json.loads(json.dumps(key)) for key in keys]
-    stale = [
-        i for i, key in enumerate(as_read) if {**_entered(journal, i), "quarantined": 0} != {**key, "quarantined": 0}
-    ]
-    dask.compute(*[dask.delayed(_fill)(out, journal, i, as_read[i], makes[i], size) for i in stale])
+    with one_writer(out):
+        if not (out / "zarr.json").exists():
+            model = template()
+            shutil.rmtree(
+                journal, ignore_errors=True
+            )  # of a record that was removed: it speaks of no chunk of this one
+            _create(model, out, days, size, space_chunk)
+        journal.mkdir(parents=True, exist_ok=True)
+        _grow(out, days, size)
+        as_read = [json.loads(json.dumps(key)) for key in keys]
+        stale = [i for i, key in enumerate(as_read) if _is_stale(out, journal, i, key)]
+        if stale:
+            consolidate(out, whole=False)
+        dask.compute(*[dask.delayed(_fill)(out, journal, i, as_read[i], makes[i], size) for i in stale])
+        consolidate(out, whole=True)
     return len(stale), {k: v for i in range(len(keys)) for k, v in _entered(journal, i)["quarantined"].items()}
+
+
+def _is_stale(out: Path, journal: Path, number: int, key: Mapping[str, Any]) -> bool:
+    """Whether a chunk was made of something else, or its files are not those that were written, which is said."""
+    entry = _entered(journal, number)
+    noted = {n: entry.pop(n, {}) for n in ("quarantined", "files")}["files"]
+    if entry != key:
+        return True
+    if found := differences(_chunk_sums(out, number), noted):
+        say(f"{out.name}: chunk {number} is damaged ({found[0]}); it is made again")
+    return bool(found)
+
+
+def _chunk_sums(out: Path, number: int) -> dict[str, str]:
+    """sha256 of each file of a chunk, by variable and name."""
+    folders = [(name, out / name / "c" / str(number)) for name in _daily(out)]
+    return {f"{name}/{file}": digest for name, folder in folders for file, digest in sums(folder).items()}
+
+
+def _daily(out: Path) -> list[str]:
+    """Names of the variables of a record that change from day to day."""
+    import zarr
+
+    group: Any = zarr.open_group(out, mode="r", use_consolidated=False)
+    return sorted(name for name, a in group.arrays() if a.ndim == 3)
 
 
 def journal_entries(out: Path_) -> list[dict[str, Any]]:
@@ -213,25 +244,26 @@ def _create(template: xr.Dataset, out: Path, days: np.ndarray, size: int, space_
         return xr.Variable(field.dims, values, field.attrs)
 
     time = xr.Variable("time", days.astype("datetime64[ns]"), {"standard_name": "time"})
-    coords = {n: c for n, c in template.coords.items() if "time" not in c.dims}
+    fixed = sorted(str(n) for n, c in template.coords.items() if "time" not in c.dims)
+    coords = {n: template[n].variable for n in fixed}
     dynamic = {n: v for n, v in template.items() if "time" in v.dims}
     static = {n: v.variable for n, v in template.items() if "time" not in v.dims}
     record = xr.Dataset({n: empty(v) for n, v in dynamic.items()} | static, coords | {"time": time})
     record.attrs = {k: v for k, v in template.attrs.items() if k not in ("source", REFUSED)}
-    record = record.drop_encoding()
     encoding: dict[str, Any] = {"time": {"units": f"days since {days[0]}", "dtype": "int64", "chunks": (1 << 16,)}}
     for name, field in dynamic.items():
         space = tuple(min(n, space_chunk) for n in field.shape[1:])
         encoding[str(name)] = {"chunks": (size, *space), "_FillValue": np.float32("nan")}
     with placing(out) as part:
-        record.to_zarr(part, mode="w", compute=False, encoding=encoding, consolidated=False)
+        write_zarr(record.drop_encoding(), part, encoding, compute=False)
+        consolidate(part, whole=False)
 
 
 def _grow(out: Path, days: np.ndarray, size: int) -> None:
     """Lengthen the time axis of a record that ends earlier; its chunks keep their places."""
     import zarr
 
-    group: Any = zarr.open_group(out, mode="r+")
+    group: Any = zarr.open_group(out, mode="r+", use_consolidated=False)
     time = group["time"]
     begins = str(time.attrs["units"]).removeprefix("days since ")
     fields = [a for _, a in group.arrays() if a.ndim == 3]
@@ -240,6 +272,8 @@ def _grow(out: Path, days: np.ndarray, size: int) -> None:
             f"{out} begins on {begins}, holds {time.shape[0]} days in chunks of {fields[0].chunks[0]}; asked for are "
             f"{len(days)} days from {days[0]} in chunks of {size}. Ask for the same, or remove it and {out}.journal"
         )
+    if time.shape[0] < len(days):
+        consolidate(out, whole=False)
     if time.shape[0] < len(days) or int(time[-1]) != len(days) - 1:  # or a kill came between the next two lines
         for a in fields:
             a.resize((len(days), *a.shape[1:]))
@@ -261,23 +295,32 @@ def file_mark(path: Path) -> list[Any]:
 
 
 def _entered(journal: Path, number: int) -> dict[str, Any]:
-    path = journal / f"{number:05d}.json"
-    content: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    return content
+    """What a chunk was made of; nothing if it was not made, or that cannot be read."""
+    try:
+        return dict(json.loads((journal / f"{number:05d}.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def _fill(out: Path, journal: Path, number: int, key: Mapping[str, Any], make: Make, size: int) -> None:
-    """Make one chunk, write it, then enter it in the journal."""
+    """Make one chunk, write it, then enter it in the journal.
+
+    What was there is taken away first: zarr reads a chunk before it changes a part of it.
+    """
     import zarr
 
     made, refused = make()
-    group: Any = zarr.open_group(out, mode="r+")
+    entry = journal / f"{number:05d}.json"
+    entry.unlink(missing_ok=True)
+    group: Any = zarr.open_group(out, mode="r+", use_consolidated=False)
     start = number * size
-    for name, a in group.arrays():
-        if a.ndim == 3:
-            days = min(size, a.shape[0] - start)
-            a[start : start + days] = _stacked(made.get(name), (days, *a.shape[1:]))
-    write_atomically(journal / f"{number:05d}.json", json.dumps({**key, "quarantined": refused}, indent=1))
+    for name in _daily(out):
+        shutil.rmtree(out / name / "c" / str(number), ignore_errors=True)
+        array = group[name].with_config({"write_empty_chunks": True, "order": "C"})
+        days = min(size, array.shape[0] - start)
+        array[start : start + days] = _stacked(made.get(name), (days, *array.shape[1:]))
+    about = {**key, "quarantined": refused, "files": _chunk_sums(out, number)}
+    write_atomically(entry, json.dumps(about, indent=1))
 
 
 def _stacked(fields: Any, shape: tuple[int, ...]) -> np.ndarray:
