@@ -1,6 +1,7 @@
 """A filled record grows by its new days, all at once; what was written stays, and only its own cube is taken."""
 
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from tssmnet import cli
 from tssmnet.cube import open_dataset, write_cube, write_dataset
 from tssmnet.disk import OutputError
 from tssmnet.errors import TssmnetError
+from tssmnet.reconstruction import files
 from tssmnet.reconstruction.extend import extend
 from tssmnet.reconstruction.files import reconstruct_file
 from tssmnet.testing import mock_cube
@@ -171,6 +173,10 @@ OTHERS = {
         lambda c: c.assign_coords(lon=c.lon + 0.01 * (c.pixel == 12)),
         "another region's: it lacks 1 of 5 places",
     ),
+    "degrees from 0 to 360": (
+        lambda c: c.assign_coords(lon=c.lon % 360),
+        "longitudes otherwise than the record: 2.* for -",
+    ),
     "fewer places": (lambda c: c.isel(pixel=slice(0, 4)), "it has 4 pixel places, the record 5 pixel"),
     "other numbers of the pixels": (
         lambda c: c.assign_coords(pixel=c.pixel + 1),
@@ -288,3 +294,57 @@ def test_a_netcdf_cube_and_a_moved_record_grow_as_well(cube, grown, tmp_path):
     moved = (tmp_path / "begun.zarr").rename(tmp_path / "elsewhere" / "moved.zarr")
     assert extend(whole, moved, **TREES).added == 30
     xr.testing.assert_identical(open_dataset(moved).load().drop_attrs(), open_dataset(grown[0]).load().drop_attrs())
+
+
+def test_names_of_places_and_other_coordinates_of_days_go_with_the_record(cube, tmp_path):
+    named = cube.assign_coords(pixel=[f"station {i}" for i in "abcde"], season=("time", cube.time.dt.quarter.values))
+    first, whole = months(named, tmp_path)
+    for path in (first, whole):
+        extend(path, tmp_path / "filled.zarr", "climatology")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        record = xr.open_zarr(tmp_path / "filled.zarr").load()
+    assert [*record.data_vars] == ["ssm", "ssm_model", "source"]
+    assert record.pixel.values.tolist() == named.pixel.values.tolist()
+    np.testing.assert_array_equal(record.season, named.season)
+
+
+def test_a_cube_that_changes_under_the_work_leaves_the_record_as_it_is(cube, begun, tmp_path, monkeypatch):
+    whole, other = months(cube, tmp_path)[1], cube.assign(clay=cube.clay + 1)
+    before, fill = bytes_of(begun), files.fill_block
+    monkeypatch.setattr(files, "fill_block", lambda *at: write_cube(other, whole) and fill(*at))
+    with pytest.raises(TssmnetError, match=r"cube\.zarr was changed while it was being filled"):
+        extend(whole, begun, **TREES)
+    assert bytes_of(begun) == before
+    assert hidden(begun.parent) == []
+
+
+@pytest.mark.slow
+def test_a_damaged_work_folder_is_seen_and_the_record_is_as_if_it_had_not_been(cube, tmp_path, monkeypatch, capsys):
+    first, whole = months(cube, tmp_path)
+    rng, out, begun = np.random.default_rng(4), tmp_path / "again.zarr", tmp_path / "begun.zarr"
+    call, fill, names = {"block_bytes": 2_500, **TREES}, files.fill_block, []
+    extend(first, out, **call)
+    shutil.copytree(out, begun)
+    extend(whole, out, **call)
+    expected = bytes_of(out)
+    for number in range(6):
+        shutil.rmtree(out)
+        shutil.copytree(begun, out)
+        monkeypatch.setattr(
+            files, "fill_block", lambda f, i: fill(f, i) if i < 2 else (_ for _ in ()).throw(OSError("full"))
+        )
+        with pytest.raises(OSError, match="full"):
+            extend(whole, out, **call)
+        monkeypatch.setattr(files, "fill_block", fill)
+        (work,) = tmp_path.glob(".again.zarr.*.work")
+        names = names or [
+            *rng.permutation(sorted(p.relative_to(work).as_posix() for p in work.rglob("*") if p.is_file()))
+        ]
+        content = bytearray((work / names[number]).read_bytes())
+        content[rng.integers(len(content))] ^= 1 << rng.integers(8)
+        (work / names[number]).write_bytes(content)
+        assert extend(whole, out, **call).added == 30
+        assert "again" in capsys.readouterr().err
+        assert bytes_of(out) == expected
+        assert hidden(tmp_path) == []

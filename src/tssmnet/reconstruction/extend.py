@@ -115,10 +115,10 @@ def extend(
     with one_writer(out):
         check_output(out, cube)
         task = _task(Path(cube), real(out), recipe, rows, block_bytes)
+        job = _job(task) if task.kept < task.days else None  # first: it knows the input by its sum from here on
         daily = _daily(task, progress)
         revised = _revised(task, daily, revised_days)
-        if task.kept < task.days:
-            job = _job(task)
+        if job is not None:
             fill_blocks(task.source, job, scheduler, progress)
             put(grown(job, task.asked, task.learned, daily, revised), task.out)
         finish(task.out)

@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 
 from tssmnet.cluster import check_cluster, open_cluster
 from tssmnet.cube import (
-    SOURCE_FLAGS,
     absent_chunks,
     in_standard_form,
     in_standard_units,
@@ -167,7 +166,7 @@ def fill_blocks(source: xr.Dataset, job: Job, scheduler: str, progress: bool) ->
         if not is_prepared(job):
             _prepare(job, source, progress)
         _run(job, client, progress)
-    counts = _counts(job)
+    counts = _counts_of(job.folder / DATA)
     try:
         require_filled(counts, source.isel(time=job.to_fill), str(job.cube))
     except TssmnetError:
@@ -337,20 +336,12 @@ def first_block(folder: str, index: int) -> None:
     write_atomically(mark_of(Path(folder), FIRST_DONE, index), json.dumps({"values": written}))
 
 
-def fill_block(folder: str, index: int) -> dict[str, int]:
-    """Compute and write block `index` of the job in `folder`; a task that needs nothing but these two.
-
-    Returns
-    -------
-    dict
-        How many values there are of each source.
-    """
+def fill_block(folder: str, index: int) -> None:
+    """Compute and write block `index` of the job in `folder`; a task that needs nothing but these two."""
     ready = _ready_in(folder)
     values = ready.fitted.fill_block(ready.blocks, index, ready.first)
     written = write_block(Path(folder) / DATA, ready.blocks.grid, index, values)
-    counts = source_counts(values["source"])
-    write_atomically(mark_of(Path(folder), DONE, index), json.dumps({"values": written, "counts": counts}))
-    return counts
+    write_atomically(mark_of(Path(folder), DONE, index), json.dumps({"values": written}))
 
 
 def _run(job: Job, client: Any, progress: bool) -> None:
@@ -383,12 +374,6 @@ def _do_blocks(
     import dask
 
     dask.compute(*(dask.delayed(work, pure=False)(folder, index) for index in blocks), scheduler=client)
-
-
-def _counts(job: Job) -> dict[str, int]:
-    """Values of each source, over all blocks."""
-    parts = [read_json(mark_of(job.folder, DONE, i))["counts"] for i in range(len(job.grid))]
-    return {name: sum(part[name] for part in parts) for name in SOURCE_FLAGS}
 
 
 def _place(job: Job) -> None:

@@ -128,6 +128,11 @@ def order_like(cube: xr.Dataset, record: xr.Dataset, name: str) -> dict[str, lis
             f"{name} is another region's: it lacks {max(1, foreign.size)} of {len(at)} places of the record "
             f"(first {lat:g} N, {lon:g} E)"
         )
+    if (apart := np.abs(wanted - given[:, at]).max(axis=0)).max() > 1:
+        one, other = (v[1, i] for v, i in ((wanted, np.argmax(apart)), (given, at[np.argmax(apart)])))
+        raise TssmnetError(
+            f"{name} counts longitudes otherwise than the record: {other:g} for {one:g}; give the record's"
+        )
     order = _along(at.reshape(sizes), dims, name)
     _require_same_names(cube.isel(order), record, dims, name)
     return {} if (at == np.arange(len(at))).all() else order
@@ -213,18 +218,20 @@ def _without_values(new: xr.Dataset, old: xr.Dataset | None, chunks: tuple[int, 
     import dask.array as da
 
     parts = [new] if old is None else [old, new]
-    time = xr.concat([part["time"].reset_coords(drop=True) for part in parts], "time")
-    sizes = {**new.sizes, "time": time.size}
+    daily = [n for n, c in parts[0].coords.items() if "time" in c.dims and n in new.coords]
+    days = xr.concat([xr.Dataset(coords={n: part.coords[n].variable for n in daily}) for part in parts], "time")
+    sizes = {**new.sizes, "time": days.sizes["time"]}
     variables = {
         n: (v.dims, da.zeros([sizes[d] for d in v.dims], chunks=chunks, dtype=v.dtype), v.attrs)
         for n, v in new.data_vars.items()
     }
-    coords = {n: c.variable.load() for n, c in parts[0].coords.items() if n != "time"}
-    whole = xr.Dataset(variables, {"time": time, **coords}, {k: v for k, v in new.attrs.items() if k != "tssmnet_job"})
+    coords = {n: c.variable for n, c in parts[0].coords.items() if "time" not in c.dims} | dict(days.coords)
+    attrs = {k: v for k, v in new.attrs.items() if k != "tssmnet_job"}
+    whole = xr.Dataset(variables, {n: c.load() for n, c in coords.items()}, attrs)
     if old is not None:
         made = str(new.attrs["history"]).splitlines()[0]
-        days = " to ".join(str(t)[:10] for t in new["time"].values[[0, -1]])
-        whole.attrs["history"] = f"{made}: the days {days}{revised}\n{old.attrs['history']}"
+        span = " to ".join(str(t)[:10] for t in new["time"].values[[0, -1]])
+        whole.attrs["history"] = f"{made}: the days {span}{revised}\n{old.attrs['history']}"
     return in_fixed_order(whole).drop_encoding()
 
 
