@@ -1,7 +1,8 @@
-"""From the dependencies in pyproject.toml to requirements.lock (pip) and environment.yml (conda), and back as a check.
+"""From the dependencies in pyproject.toml to requirements.lock (pip) and to environments for conda, and back as a check.
 
 ``python -m workflow.lock`` resolves again, keeping every version of the present lock that still fits;
-``--upgrade`` lets go of them; ``--environment`` only rewrites environment.yml from the lock that is there.
+``--upgrade`` lets go of them; ``--environment`` only rewrites the environments. conda gets the ranges of pyproject.toml,
+not the versions of the lock: a version of PyPI need not exist on conda-forge.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +27,38 @@ from tssmnet.disk import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements.lock"
-ENVIRONMENT = ROOT / "environment.yml"
 EXTRAS = ("book", "test")  # `book` brings `data`
 
-# PyPI name to conda-forge name, where the two differ; a conda environment takes the GPU builds.
-CONDA_NAMES = {"torch": "pytorch-gpu", "xgboost-cpu": "py-xgboost-gpu", "jupyter-bokeh": "jupyter_bokeh",
-               "cf-xarray": "cf_xarray"}  # fmt: skip
-# conda-forge does not carry these, so pip installs them there too.
-FROM_PIP = {"snakemake", "sphinx-mathjax-offline"}
+# PyPI name to conda-forge name, where the two differ.
+CONDA_NAMES = {"jupyter-bokeh": "jupyter_bokeh", "cf-xarray": "cf_xarray"}
+# What comes in one build for the CPU and one for the GPU. The exact version of torch serves pip's choice of builds alone.
+BUILDS = {"torch": "pytorch-{}>=2.8,<3", "xgboost-cpu": "py-xgboost-{}>=3,<4"}
+# conda-forge does not carry these, so pip installs them there too, at the version of the lock.
+FROM_PIP = {"ismn", "pytesmo", "snakemake", "sphinx-mathjax-offline", "tsfel"}
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One environment file for conda: where it lies, the build and the extras it takes, what stands beside them."""
+
+    path: str
+    build: str
+    extras: tuple[str, ...] = EXTRAS
+    beside: tuple[str, ...] = ()
+    head: str = "Then, inside the environment: pip install --no-deps -e ."
+
+
+ENVIRONMENTS = (
+    Environment("environment.yml", "cpu"),
+    Environment("environment-gpu.yml", "gpu"),
+    Environment(
+        ".binder/environment.yml",
+        "cpu",
+        ("book",),
+        ("jupyterlab>=4", "jupyterlab-myst>=2"),
+        "What a launch button starts: the notebooks, and what shows their text in Jupyter.",
+    ),
+)
 
 
 def stated(extras: tuple[str, ...] = EXTRAS, pyproject: Path = ROOT / "pyproject.toml") -> list[Requirement]:
@@ -90,47 +116,47 @@ def lock_text(pins: dict[str, str]) -> str:
     return head + "".join(f"{name}=={pins[name]}\n" for name in sorted(pins, key=str.lower))
 
 
-def environment(pins: dict[str, str]) -> dict[str, Any]:
-    """The conda environment: direct dependencies at the versions of the lock, GPU builds of torch and xgboost.
+def environment(kind: Environment, pins: dict[str, str]) -> dict[str, Any]:
+    """The conda environment: direct dependencies in the ranges of pyproject.toml, those for pip as locked.
 
     The library itself is installed into it by hand (``pip install --no-deps -e .``): with its requirements, pip would
-    put the CPU build of xgboost over conda's.
+    put its own builds over conda's.
     """
-    conda, pip = ["python=3.11", "pip"], []
-    for requirement in requirements():
+    conda, pip = set(kind.beside), []
+    for requirement in requirements(kind.extras):
         name = canonicalize_name(requirement.name)
-        version = pins[name]
         if name in FROM_PIP:
-            pip.append(f"{name}=={version}")
+            pip.append(f"{name}=={pins[name]}")
         else:
-            conda.append(f"{CONDA_NAMES.get(name, name)}={version}")
-    head, tail = conda[:2], sorted(conda[2:])
-    return {
-        "name": "tssmnet",
-        "channels": ["conda-forge"],
-        "dependencies": [*head, *tail, {"pip": sorted(pip)}],
-    }
+            usual = f"{CONDA_NAMES.get(name, name)}{_range(requirement)}"
+            conda.add(BUILDS.get(name, usual).format(kind.build))
+    head: list[Any] = ["python=3.11", "pip", *sorted(conda)]
+    return {"name": "tssmnet", "channels": ["conda-forge"], "dependencies": [*head, {"pip": sorted(pip)}]}
 
 
-def environment_text(pins: dict[str, str]) -> str:
-    """environment.yml for `pins`."""
-    head = (
-        "# For conda and mamba, with GPU builds. Written by `make lock`, not by hand. Then, inside the environment:\n"
-        "# pip install --no-deps -e .\n"
-    )
-    return head + yaml.safe_dump(environment(pins), sort_keys=False)
+def _range(requirement: Requirement) -> str:
+    """The versions that a requirement allows, lowest first, as conda writes them."""
+    return ",".join(sorted((str(s) for s in requirement.specifier), reverse=True)).replace("==", "=")
+
+
+def environment_text(kind: Environment, pins: dict[str, str]) -> str:
+    """The environment file of one kind."""
+    head = f"# For conda and mamba, {kind.build.upper()} builds. Written by `make lock`, not by hand.\n# {kind.head}\n"
+    return head + yaml.safe_dump(environment(kind, pins), sort_keys=False)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Write requirements.lock and environment.yml."""
+    """Write requirements.lock and the environments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions that pyproject.toml allows")
-    parser.add_argument("--environment", action="store_true", help="only environment.yml, from the lock that is there")
+    parser.add_argument("--environment", action="store_true", help="only the environments, from the lock that is there")
     options = parser.parse_args(arguments)
     if not options.environment:
         old = {} if options.upgrade or not LOCK.exists() else read_lock()
         write_atomically(LOCK, lock_text(resolve(old)))
-    write_atomically(ENVIRONMENT, environment_text(read_lock()))
+    for kind in ENVIRONMENTS:
+        (ROOT / kind.path).parent.mkdir(exist_ok=True)
+        write_atomically(ROOT / kind.path, environment_text(kind, read_lock()))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The environment is stated once, in pyproject.toml; lock, environment.yml and the imports agree with it."""
+"""The environment is stated once, in pyproject.toml; lock, environments for conda and the imports agree with it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from packaging.utils import canonicalize_name
 from workflow import lock
 
 ROOT = Path(__file__).resolve().parents[2]
-# A version in conda's MatchSpec grammar, `name=version`; names as conda-forge spells them.
-MATCH_SPEC = re.compile(r"[a-z0-9_][a-z0-9_.\-]*(=[0-9][0-9A-Za-z.]*)?")
+# Versions in conda's MatchSpec grammar, `name>=low,<high`; names as conda-forge spells them.
+VERSION = r"(=|<|>=|<=)[0-9][0-9A-Za-z.]*"
+MATCH_SPEC = re.compile(rf"[a-z0-9_][a-z0-9_.\-]*({VERSION}(,{VERSION})*)?")
 # Needed without an import of ours: engines and back ends that others load by name, and tools called as commands.
 BY_NAME = {"dask", "h5netcdf", "zarr", "jupyter-book", "sphinx-book-theme", "sphinx-mathjax-offline",
            "snakemake", "ipykernel", "jupyter-bokeh", "nbstripout", "ruff", "mypy", "types-pyyaml", "setuptools",
@@ -139,30 +140,43 @@ def test_a_folder_imports_only_what_its_own_group_of_requirements_brings() -> No
             assert homes & brought, f"{place} imports {name}, which `pip install tssmnet{list(extras)}` does not bring"
 
 
-def test_environment_yml_is_what_the_lock_gives() -> None:
-    assert lock.ENVIRONMENT.read_text(encoding="utf-8") == lock.environment_text(lock.read_lock()), "run `make lock`"
+def dependencies(path: str) -> tuple[list[str], list[str]]:
+    """What conda and what pip installs, by an environment file."""
+    *plain, nested = yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))["dependencies"]
+    return plain, nested["pip"]
 
 
-def test_environment_yml_is_a_conda_environment() -> None:
-    content = yaml.safe_load(lock.ENVIRONMENT.read_text(encoding="utf-8"))
+@pytest.mark.parametrize("kind", lock.ENVIRONMENTS, ids=lambda kind: kind.path)
+def test_an_environment_file_is_what_the_requirements_give(kind: lock.Environment) -> None:
+    text = (ROOT / kind.path).read_text(encoding="utf-8")
+    assert text == lock.environment_text(kind, lock.read_lock()), "run `make lock`"
+    content = yaml.safe_load(text)
     assert set(content) == {"name", "channels", "dependencies"}
-    assert content["name"] == "tssmnet"
     assert content["channels"] == ["conda-forge"]
-    plain, nested = content["dependencies"][:-1], content["dependencies"][-1]
-    assert set(nested) == {"pip"}
-    for spec in plain:
-        assert MATCH_SPEC.fullmatch(spec), f"{spec!r} is no MatchSpec"
-    for requirement in nested["pip"]:
-        assert Requirement(requirement).specifier
+    plain, from_pip = dependencies(kind.path)
+    assert [spec for spec in plain if not MATCH_SPEC.fullmatch(spec)] == []
+    assert all(Requirement(line).specifier for line in from_pip)
 
 
-def test_conda_takes_gpu_builds_at_the_locked_versions() -> None:
-    pins = lock.read_lock()
-    plain = yaml.safe_load(lock.ENVIRONMENT.read_text(encoding="utf-8"))["dependencies"][:-1]
-    versions = dict(spec.split("=") for spec in plain if "=" in spec)
-    assert versions["pytorch-gpu"] == pins["torch"]
-    assert versions["py-xgboost-gpu"] == pins["xgboost-cpu"]
-    assert all(versions[name] == pins[name] for name in versions if name in pins)
+def test_conda_takes_the_builds_of_its_device_and_no_cpu_environment_asks_for_a_gpu() -> None:
+    for kind in lock.ENVIRONMENTS:
+        names = {re.split("[=<>]", spec)[0] for spec in dependencies(kind.path)[0]}
+        assert {f"pytorch-{kind.build}", f"py-xgboost-{kind.build}"} <= names
+        assert not any(name.endswith("gpu") for name in names) or kind.build == "gpu"
+
+
+def test_conda_is_asked_for_no_version_of_pypi_alone() -> None:
+    """Ranges, not the versions of the lock: conda-forge need not have those."""
+    exact = {spec for kind in lock.ENVIRONMENTS for spec in dependencies(kind.path)[0] if re.search(r"[a-z]=", spec)}
+    # the two of which pyproject.toml itself allows one version alone; conda-forge has both
+    assert exact == {"python=3.11", "sphinx-book-theme=1.1.4", "antropy=0.2.3"}
+
+
+def test_binder_starts_jupyter_with_what_shows_the_text_and_brings_no_linter() -> None:
+    plain, from_pip = dependencies(".binder/environment.yml")
+    names = {re.split("[=<>]", spec)[0] for spec in plain + from_pip}
+    assert {"jupyterlab", "jupyterlab-myst", "ipykernel"} <= names
+    assert names & {"ruff", "mypy", "pytest", "nbstripout", "hypothesis", "tsfel"} == set()
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
