@@ -11,12 +11,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tssmnet.errors import TssmnetError
-from workflow import freshness, notebooks, offline, pages, stage
+from workflow import freshness, launch, notebooks, offline, pages, stage
 
 HTML = pages.BUILD / "html"
 
@@ -77,21 +77,27 @@ def run_pages(runnable: Sequence[pages.Page], given: Mapping[str, Mapping[str, A
 
 
 def build_html() -> None:
-    """Run Jupyter Book with warnings as errors, then look for anything that would be fetched from elsewhere.
+    """Run Jupyter Book with warnings as errors, then look for requests elsewhere and dead buttons.
 
     Raises
     ------
     TssmnetError
-        If the build warns or fails, or a page would ask another host for something.
+        If the build warns or fails, a page would ask another host for something, or a button leads to no file.
     """
     command = ["build", str(stage.STAGE), "--path-output", str(pages.ROOT), "-W", "--keep-going", "--quiet"]
     code = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
     if subprocess.run([sys.executable, "-c", code, *command], cwd=pages.ROOT).returncode:
         raise TssmnetError("Jupyter Book failed; its reports are in _build/html/reports")
-    found = {p.name: offline.external_requests(p.read_text(encoding="utf-8")) for p in sorted(HTML.glob("**/*.html"))}
-    bad = [f"  {name}: {address}" for name, addresses in found.items() for address in addresses]
+    built = {p.name: p.read_text(encoding="utf-8") for p in sorted(HTML.glob("**/*.html"))}
+    _refuse(built, offline.external_requests, "the book would fetch from elsewhere")
+    _refuse(built, launch.dead, "buttons lead to files that do not exist")
+
+
+def _refuse(built: Mapping[str, str], faults: Callable[[str], list[str]], words: str) -> None:
+    """Raise with what `faults` finds in the built pages."""
+    bad = [f"  {name}: {fault}" for name, html in built.items() for fault in faults(html)]
     if bad:
-        raise TssmnetError("the book would fetch from elsewhere:\n" + "\n".join(bad))
+        raise TssmnetError(f"{words}:\n" + "\n".join(bad))
 
 
 def build(profile: str = pages.DEFAULT_PROFILE, given: Mapping[str, Any] | None = None, strict: bool = False) -> Path:

@@ -1,8 +1,8 @@
-"""From the dependencies in pyproject.toml to requirements.lock (pip) and to environments for conda, and back as a check.
+"""From the dependencies in pyproject.toml to requirements.lock (pip) and environments for conda, and back as a check.
 
 ``python -m workflow.lock`` resolves again, keeping every version of the present lock that still fits;
-``--upgrade`` lets go of them; ``--environment`` only rewrites the environments. conda gets the ranges of pyproject.toml,
-not the versions of the lock: a version of PyPI need not exist on conda-forge.
+``--upgrade`` lets go of them; ``--environment`` only rewrites the environments. conda gets the ranges of
+pyproject.toml, not the versions of the lock: a version of PyPI need not exist on conda-forge.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EXTRAS = ("book", "test")  # `book` brings `data`
 
 # PyPI name to conda-forge name, where the two differ.
 CONDA_NAMES = {"jupyter-bokeh": "jupyter_bokeh", "cf-xarray": "cf_xarray"}
-# What comes in one build for the CPU and one for the GPU. The exact version of torch serves pip's choice of builds alone.
+# What has one build for the CPU and one for the GPU. The exact version of torch serves pip's choice of builds alone.
 BUILDS = {"torch": "pytorch-{}>=2.8,<3", "xgboost-cpu": "py-xgboost-{}>=3,<4"}
 # conda-forge does not carry these, so pip installs them there too, at the version of the lock.
 FROM_PIP = {"ismn", "pytesmo", "snakemake", "sphinx-mathjax-offline", "tsfel"}
