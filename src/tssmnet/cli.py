@@ -1,4 +1,4 @@
-"""The command ``tssmnet``: data, reconstruct, extend, validate, book, evaluate."""
+"""The command ``tssmnet``: data, cube, reconstruct, extend, validate, book, evaluate."""
 
 from __future__ import annotations
 
@@ -138,6 +138,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"tssmnet {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     _add_data(commands)
+    _add_cube(commands)
     _add_reconstruct(commands)
     _add_extend(commands)
     _add_validate(commands)
@@ -225,6 +226,26 @@ def _data_verify(options: argparse.Namespace) -> int:
     bad = [r for r in reports if r.state != "sound"]
     print(f"{len(reports) - len(bad)} of {len(reports)} registered files are sound; {len(wrong)} granules are not")
     return 1 if bad or wrong else 0
+
+
+def _add_cube(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("cube", help="make a cube of the files in a folder: SMAP, ESA CCI, ERA5-Land, netCDF")
+    command.add_argument("folder", metavar="FOLDER", help="searched with all its folders; each file's product is told")
+    command.add_argument("out", metavar="OUT", help="where the cube goes, .zarr or .nc")
+    command.add_argument(
+        "--bounds", type=float, nargs=4, metavar=("W", "S", "E", "N"), help="degrees (default: all that is there)"
+    )
+    command.set_defaults(run=_cube)
+
+
+def _cube(options: argparse.Namespace) -> int:
+    from tssmnet.data.folder import cube_file
+    from tssmnet.progress import quiet
+
+    bounds = tuple(options.bounds) if options.bounds else None
+    print(cube_file(options.folder, options.out, bounds, progress=not quiet()))
+    print(f"{options.out}: written")
+    return 0
 
 
 def _add_reconstruct(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

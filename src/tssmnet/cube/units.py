@@ -79,6 +79,18 @@ def to_mm_per_day(units: object) -> float | None:
     return None
 
 
+def is_rate(units: object) -> bool:
+    """Whether these units are of something per time, such as the intensity of rain.
+
+    Examples
+    --------
+    >>> [is_rate(u) for u in ("mm/hr", "kg m**-2 s**-1", "m", "nonsense")]
+    [True, True, False, False]
+    """
+    unit = _parsed(str(units))
+    return unit is not None and unit.dimensionality.get("[time]", 0) == -1
+
+
 def are_known(units: object) -> bool:
     """Whether the text can be read as a unit at all."""
     return _parsed(str(units)) is not None
