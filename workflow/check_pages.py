@@ -1,7 +1,8 @@
 """Open every built page as a reader without a network would, in headless Chromium, and say what went wrong.
 
 ``python -m workflow.check_pages`` serves _build/html on localhost, forbids every other host, gathers console errors and
-failed requests, counts formulas and widgets that came alive, moves each slider, and leaves a picture of each page in
+failed requests, counts formulas and widgets that came alive, moves each slider, looks for text that is hard to read in
+light or dark mode, and leaves a picture of each page in
 _build/screenshots.
 """
 
@@ -18,7 +19,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -66,15 +67,43 @@ MOVE = """(async () => {
   return seen() !== before;
 })()"""
 
+# Texts whose contrast with what lies behind them is under 4.5, what WCAG asks at level AA; in widgets' own trees too.
+FAINT = """(() => {
+  const numbers = c => c.match(/[\\d.]+/g).map(Number);
+  const parent = e => e.parentElement || e.getRootNode().host;
+  const behind = e => { for (; e; e = parent(e)) {
+    const [r, g, b, a = 1] = numbers(getComputedStyle(e).backgroundColor); if (a > .5) return [r, g, b]; }
+    return [255, 255, 255]; };
+  const opacity = e => e ? getComputedStyle(e).opacity * opacity(parent(e)) : 1;
+  const part = v => v <= 10 ? v / 3295 : ((v / 255 + .055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => .2126 * part(r) + .7152 * part(g) + .0722 * part(b) + .05;
+  const found = new Set();
+  const look = root => { for (const e of root.querySelectorAll('*')) {
+    if (e.shadowRoot) look(e.shadowRoot);
+    const text = [...e.childNodes].filter(n => n.nodeType === 3).map(n => n.data).join(' ').trim();
+    if (!text || !e.getClientRects().length || e.closest('style, script, svg, mjx-assistive-mml, .headerlink')) continue;
+    const ground = behind(e), [r, g, b, a = 1] = numbers(getComputedStyle(e).color), o = a * opacity(e);
+    const seen = [r, g, b].map((v, i) => v * o + ground[i] * (1 - o));
+    const [low, high] = [light(seen), light(ground)].sort((x, y) => x - y);
+    if (o && high / low < 4.5) found.add(text.slice(0, 40));
+  } };
+  look(document.querySelector('main') || document.body);
+  return [...found];
+})()"""
+
 
 @dataclass
 class Finding:
-    """What one page did: `errors` (console, requests), `probe` (see `PROBE`), whether a slider `moved` the plot."""
+    """What one page did.
+
+    `errors` (console, requests), `probe` (see `PROBE`), whether a slider `moved` the plot, `faint` texts by theme.
+    """
 
     page: str
     errors: list[str] = field(default_factory=list)
     probe: dict[str, Any] = field(default_factory=dict)
     moved: bool | None = None
+    faint: Mapping[str, list[str]] = field(default_factory=dict)
     kilobytes: int = 0
 
     @property
@@ -88,6 +117,7 @@ class Finding:
         faults += [f"{p['broken']} broken images"] if p["broken"] else []
         faults += [f"{p['noalt']} images without alternative text"] if p["noalt"] else []
         faults += ["the page is wider than the window"] if p["overflow"] else []
+        faults += [f"hard to read in {theme} mode: {listed}" for theme, listed in self.faint.items() if listed]
         return faults + ([f"{self.kilobytes} kB is over 5 MB"] if self.kilobytes > 5000 else [])
 
 
@@ -214,10 +244,18 @@ async def look_at(debugging: str, origin: str, page: Path) -> Finding:
     finding = Finding(name, probe=await tab.evaluate(PROBE), kilobytes=page.stat().st_size // 1000)
     if finding.probe["sliders"]:
         finding.moved = bool(await tab.evaluate(MOVE))
+    finding.faint = {theme: await faint_texts(tab, theme) for theme in ("dark", "light")}
     await picture(tab, SHOTS / f"{name.removesuffix('.html').replace('/', '-')}.png")
     finding.errors = errors_of(tab.events, origin)
     urllib.request.urlopen(f"{debugging}/json/close/{target['id']}").read()
     return finding
+
+
+async def faint_texts(tab: Tab, theme: str) -> list[str]:
+    """Texts that are hard to read in one of the book's themes."""
+    await tab.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+    await asyncio.sleep(0.5)  # colours change gently
+    return list(await tab.evaluate(FAINT))
 
 
 async def picture(tab: Tab, path: Path) -> None:

@@ -70,6 +70,7 @@ def test_links_to_follow_are_no_requests() -> None:
         ({"probe": ALIVE | {"noalt": 3}}, "3 images without alternative text"),
         ({"probe": ALIVE | {"overflow": True}}, "wider than the window"),
         ({"moved": False}, "does not move the plot"),
+        ({"faint": {"dark": ["Figure 1."], "light": []}}, "hard to read in dark mode: ['Figure 1.']"),
         ({"kilobytes": 5001}, "over 5 MB"),
         ({"errors": ["failed: https://example.org/a.js"]}, "example.org"),
     ],
