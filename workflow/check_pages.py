@@ -81,7 +81,8 @@ FAINT = """(() => {
   const look = root => { for (const e of root.querySelectorAll('*')) {
     if (e.shadowRoot) look(e.shadowRoot);
     const text = [...e.childNodes].filter(n => n.nodeType === 3).map(n => n.data).join(' ').trim();
-    if (!text || !e.getClientRects().length || e.closest('style, script, svg, mjx-assistive-mml, .headerlink')) continue;
+    if (!text || !e.getClientRects().length) continue;
+    if (e.closest('style, script, svg, mjx-assistive-mml, .headerlink')) continue;
     const ground = behind(e), [r, g, b, a = 1] = numbers(getComputedStyle(e).color), o = a * opacity(e);
     const seen = [r, g, b].map((v, i) => v * o + ground[i] * (1 - o));
     const [low, high] = [light(seen), light(ground)].sort((x, y) => x - y);
