@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import nbformat
 import pytest
@@ -72,14 +74,35 @@ def test_a_page_keeps_its_text_out_of_its_code(path: Path) -> None:
     assert prose(notebooks.read(path)) <= 60
 
 
+def nodes_of(notebook: nbformat.NotebookNode) -> list[ast.AST]:
+    """All syntax nodes of a notebook's code and of the expressions in its text."""
+    text = [e for c in notebook.cells if c.cell_type == "markdown" for e in inline.expressions_of(c.source)]
+    return [node for source in (notebooks.code_of(notebook), *text) for node in ast.walk(ast.parse(source))]
+
+
 @every_notebook
 def test_imports_what_its_code_or_its_text_uses(path: Path) -> None:
-    notebook = notebooks.read(path)
-    text = [e for c in notebook.cells if c.cell_type == "markdown" for e in inline.expressions_of(c.source)]
-    nodes = [node for source in (notebooks.code_of(notebook), *text) for node in ast.walk(ast.parse(source))]
+    nodes = nodes_of(notebooks.read(path))
     imports = (node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom))
     imported = {(alias.asname or alias.name).split(".")[0] for node in imports for alias in node.names}
     assert imported <= {node.id for node in nodes if isinstance(node, ast.Name)}
+
+
+@every_notebook
+def test_what_a_page_takes_from_a_module_of_the_library_is_there(path: Path) -> None:
+    nodes = nodes_of(notebooks.read(path))
+    modules: dict[str, ModuleType] = {}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tssmnet"):
+            for alias in node.names:
+                found = getattr(import_module(str(node.module)), alias.name, None)
+                found = import_module(f"{node.module}.{alias.name}") if found is None else found
+                if isinstance(found, ModuleType):
+                    modules[alias.asname or alias.name] = found
+    taken = [
+        n for n in nodes if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id in modules
+    ]
+    assert [f"{n.value.id}.{n.attr}" for n in taken if not hasattr(modules[n.value.id], n.attr)] == []
 
 
 @every_notebook
