@@ -21,8 +21,8 @@ sys.path += [str(TESTS / "data"), str(TESTS / "cube")]
 SMALL = 500  # bytes of a block: two pixels of the cubes below, or one with its predictors
 TREES = {"rounds": 5, "depth": 3}
 FILLER = {
-    "folds": 2, "thirds": 2, "networks": (), "strangers": (), "far": (), "corrector": (),
-    "forward": {"rounds": 5, "depth": 3}, "boosting": {"rounds": 5, "depth": 3}, "spread": {"rounds": 5, "depth": 3},
+    "folds": 2, "parts": 2, "networks": (), "strangers": (), "far": (), "epochs": 1, "hidden": 8,
+    "forward": {"rounds": 5, "depth": 3}, "boosting": {"rounds": 5, "depth": 3}, "few_events": 0,
 }  # fmt: skip
 SERVED = {f"{n}.bin": np.random.default_rng(n).bytes(300_000) for n in range(4)}
 HISTORY = ("history", "tssmnet_input_sha256", "tssmnet_job", "tssmnet_commit")

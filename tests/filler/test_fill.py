@@ -1,5 +1,7 @@
 """The project's own gap filler on small synthetic cubes."""
 
+import json
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -7,12 +9,12 @@ import xarray as xr
 from tssmnet.cli import main
 from tssmnet.cube import SOURCE_FLAGS, write_dataset
 from tssmnet.filler.config import FillerConfig
-from tssmnet.filler.correction import SITUATIONS, situation
-from tssmnet.filler.ensemble import _block_folds, block_days
+from tssmnet.filler.ensemble import block_days, block_folds
 from tssmnet.filler.fill import answer, apply, first_values, learn
 from tssmnet.filler.forward import Forward, prepare
 from tssmnet.filler.lessons import draws
-from tssmnet.gaps import simulate_gaps
+from tssmnet.filler.prior import SHIPPED
+from tssmnet.gaps import simulate_gaps, swaths
 from tssmnet.models import make_model
 from tssmnet.reconstruction.fitted import choose, load
 from tssmnet.reconstruction.fitted import learn as learn_to_fill
@@ -21,14 +23,15 @@ from tssmnet.testing import mock_cube
 
 SMALL = {
     "folds": 2,
-    "thirds": 2,
+    "parts": 2,
     "networks": (),
     "strangers": (),
     "far": (),
-    "corrector": (),
+    "epochs": 2,
+    "hidden": 16,
+    "few_events": 0,
     "forward": {"rounds": 40, "rate": 0.15, "depth": 5, "min_child": 5.0},
     "boosting": {"rounds": 40, "rate": 0.15, "depth": 4, "min_child": 5.0},
-    "spread": {"rounds": 20, "rate": 0.2, "depth": 3},  # what is not named keeps the default of boosting
 }
 
 
@@ -140,7 +143,7 @@ def test_masks_hide_only_observations_and_the_forward_model_of_a_hidden_pixel_is
         if kind == "pixels":
             gone = hidden.any(0)
             np.testing.assert_array_equal(record.known[:, gone], record.blind[:, gone])
-    assert kinds == {"random", "blocks", "pixels", "few", "ahead"}
+    assert kinds == {"random", "blocks", "swaths", "fronts", "pixels", "few", "regions", "ahead"}
 
 
 def applied(cube, learned, numbers, place=None):
@@ -192,13 +195,6 @@ def test_a_filler_fills_pixels_it_has_not_seen_about_as_well_as_those_it_was_fit
     assert inside.mean() > 0.75
 
 
-def test_every_row_is_in_one_situation_and_a_pixel_without_observation_in_the_first():
-    names = ("own_count", "before_1_days", "after_1_days")
-    rows = np.array([[0, np.nan, np.nan], [5, 1, 2], [90, 40, np.nan], [90, 1, 9], [90, 5, 4], [90, 12, 9]])
-    assert situation(rows, names).tolist() == [0, 1, 2, 3, 4, 5]
-    assert len(SITUATIONS) == 6
-
-
 def test_frozen_days_and_days_beyond_the_range_of_training_are_flagged():
     gappy = mock_cube(days=60, pixels=10, seed=6)
     temperature = gappy.air_temperature.copy(deep=True)
@@ -215,8 +211,8 @@ def test_frozen_days_and_days_beyond_the_range_of_training_are_flagged():
 
 
 def test_an_unknown_setting_is_named_with_its_nearest_neighbour(cube):
-    with pytest.raises(KeyError, match="thirds"):
-        reconstruct(cube, model="filler", third=2)
+    with pytest.raises(KeyError, match="parts"):
+        reconstruct(cube, model="filler", part=2)
 
 
 def test_the_filler_is_in_the_table_of_models_but_is_no_sample_model():
@@ -246,8 +242,8 @@ def test_a_source_of_information_can_be_left_out_to_see_what_it_is_worth(cube):
 
 
 def test_a_later_stretch_of_a_record_has_the_folds_of_the_whole():
-    whole = _block_folds((300, 4), 3, 0)
-    np.testing.assert_array_equal(whole[70:], _block_folds((230, 4), 3, 0, length=block_days(300, 3), begin=70))
+    whole = block_folds((300, 4), 3, 0)
+    np.testing.assert_array_equal(whole[70:], block_folds((230, 4), 3, 0, length=block_days(300, 3), begin=70))
 
 
 def test_first_values_of_a_later_stretch_are_those_of_models_that_have_not_seen_its_observations(cube):
@@ -270,3 +266,20 @@ def test_a_filler_kept_as_files_answers_as_before_and_nothing_in_its_folder_can_
     assert kinds <= {".json", ".ubj", ".safetensors"}
     again = load(tmp_path / "kept", recipe)
     xr.testing.assert_identical(again.fill(cube), fitted.fill(cube))
+
+
+def test_a_short_record_is_served_by_what_was_learned_elsewhere():
+    cube = mock_cube(days=24, shape=(8, 9), seed=4)
+    observed = cube.ssm.notnull().values
+    hidden = swaths(observed.reshape(24, -1), 1, 0.3).reshape(observed.shape)
+    hidden[[7, 15]] = observed[[7, 15]]  # two days that nobody saw
+    out = reconstruct(cube.assign(ssm=cube.ssm.where(~hidden)))
+    inside = ((out.ssm_lower <= cube.ssm) & (cube.ssm <= out.ssm_upper)).values[hidden]
+    assert inside.mean() > 0.75
+    assert not out.ssm.isnull().any()
+
+
+def test_the_shipped_prior_is_small_and_has_a_card():
+    assert sum(p.stat().st_size for p in SHIPPED.iterdir()) < 2e6
+    card = json.loads((SHIPPED / "card.json").read_text(encoding="utf-8"))
+    assert {"data", "licence", "scores"} <= set(card)

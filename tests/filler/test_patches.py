@@ -24,7 +24,7 @@ def test_patches_hold_about_the_observations_that_are_wanted(rows, seed):
     surroundings, *_ = a_map(40, 50)
     chosen = draw_patches(np.full(2000, 100), surroundings, rows, seed)
     assert (np.diff(chosen) > 0).all()
-    assert NEIGHBOURS + 1 <= len(chosen) <= max(NEIGHBOURS + 1, rows / 100)
+    assert NEIGHBOURS + 1 <= len(chosen) <= max(surroundings.size, rows / 100)
 
 
 def test_patches_are_spread_over_what_was_observed_and_hold_the_neighbours_of_a_pixel():
@@ -33,7 +33,7 @@ def test_patches_are_spread_over_what_was_observed_and_hold_the_neighbours_of_a_
     chosen = draw_patches(counts, surroundings, 30_000, 3)
     assert len(np.unique(column[chosen] // 10)) == 5
     assert len(np.unique(row[chosen] // 5)) >= 4
-    assert row[chosen].max() < 25  # no further than the neighbours of an observed pixel
+    assert row[chosen].max() < 20 + 17  # no further than the distant neighbours of an observed pixel
     whole = [p for p in chosen if counts[p] and np.isin(surroundings.around(np.array([p])), chosen).all()]
     assert len(whole) >= 8
 

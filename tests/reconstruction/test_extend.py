@@ -19,8 +19,8 @@ from tssmnet.testing import mock_cube
 
 TREES = {"model": "xgboost", "features": "lag+desc", "rounds": 8}
 FEW = {"rounds": 10, "min_child": 5.0}
-FILLER = {"folds": 2, "thirds": 2, "networks": (), "strangers": (), "far": (), "corrector": ()}
-FILLER |= dict.fromkeys(("forward", "boosting", "spread"), FEW)
+FILLER = {"folds": 2, "parts": 2, "networks": (), "strangers": (), "far": (), "epochs": 1, "few_events": 0}
+FILLER |= dict.fromkeys(("forward", "boosting"), FEW)
 
 
 @pytest.fixture(autouse=True)

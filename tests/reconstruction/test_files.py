@@ -233,8 +233,8 @@ def test_a_block_does_not_grow_with_the_record_nor_with_the_map():
 
 
 FILLER = {
-    "model": "filler", "folds": 2, "thirds": 2, "networks": (), "strangers": (), "far": (), "corrector": (),
-    "forward": {"rounds": 10, "depth": 4}, "boosting": {"rounds": 10, "depth": 4}, "spread": {"rounds": 5, "depth": 3},
+    "model": "filler", "folds": 2, "parts": 2, "networks": (), "strangers": (), "far": (), "epochs": 1, "hidden": 8,
+    "forward": {"rounds": 10, "depth": 4}, "boosting": {"rounds": 10, "depth": 4}, "few_events": 0,
 }  # fmt: skip
 
 

@@ -25,8 +25,8 @@ from tssmnet.testing import mock_cube
 SMALL = 2_200  # bytes of a block: two pixels of the cubes below
 TREES = {"model": "xgboost", "rounds": 5, "depth": 3, "block_bytes": SMALL}
 FILLER = {
-    "model": "filler", "folds": 2, "thirds": 2, "networks": (), "strangers": (), "far": (), "corrector": (),
-    "forward": {"rounds": 10, "depth": 4}, "boosting": {"rounds": 10, "depth": 4}, "spread": {"rounds": 5, "depth": 3},
+    "model": "filler", "folds": 2, "parts": 2, "networks": (), "strangers": (), "far": (), "epochs": 1, "hidden": 8,
+    "forward": {"rounds": 10, "depth": 4}, "boosting": {"rounds": 10, "depth": 4}, "few_events": 0,
 }  # fmt: skip
 
 

@@ -1,140 +1,316 @@
-"""From first values and the observations around them to a corrected value with an interval."""
+"""What has to be added to the first value, learned from lessons by boosting and an attentive network, with its ends."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
+import torch
 from numpy.typing import NDArray
 
-from tssmnet.features.samples import as_samples
-from tssmnet.filler.config import FAR_DAYS, FillerConfig
-from tssmnet.filler.ensemble import _fitting, _members, _pixel_folds
-from tssmnet.filler.evidence import (
-    FEW,
-    Float,
-)
-from tssmnet.filler.forward import Case
-from tssmnet.filler.lessons import Rows
-from tssmnet.models import make_model
-from tssmnet.models.folded import predictor
+from tssmnet.disk import write_atomically
+from tssmnet.filler.attention import UNIT, Attentive, Shape, loss
+from tssmnet.filler.config import FAR_DAYS, FillerConfig, config_from
+from tssmnet.filler.ensemble import fitting
+from tssmnet.filler.evidence import FEW, Float, Index
+from tssmnet.filler.intervals import FROST, Side, calibrate, groups_of
+from tssmnet.filler.lessons import OF_PIXELS, Rows, query
+from tssmnet.filler.tokens import OWN, TOKEN
+from tssmnet.models import load_model, make_model
+from tssmnet.models.base import read_json
 from tssmnet.models.together import Fit, fit_together
 
+ABOUT, WEIGHTS = "correction.json", "networks.safetensors"
 
+DROPPED = 0.1
+"""Share of the tokens that a lesson leaves out at random; a row in ten loses all of one kind."""
+
+FEWEST = 64
+"""Lessons in each part below which there are no networks."""
+
+EVENT_DAYS = 3
+"""Days that an event (rain that nobody saw) spans, about."""
+
+
+class Learner:
+    """An attentive network that is fitted as the models of `tssmnet.models` are: `fit(rows, target)`.
+
+    Parameters
+    ----------
+    config, seed
+        As in `tssmnet.filler.fill`.
+    """
+
+    net: Attentive
+
+    def __init__(self, config: FillerConfig, seed: int) -> None:
+        self.config, self.seed = config, seed
+
+    def fit(self, rows: Rows, target: Float) -> Learner:
+        """Learn the target (n,), m3 m-3: AdamW, one cycle of the rate, tokens left out at random."""
+        c, scaled = self.config, target / UNIT
+        numbers = query(rows.table, rows.names)
+        torch.manual_seed(self.seed)
+        rng = np.random.default_rng(self.seed)
+        self.net = Attentive(Shape(TOKEN, numbers.shape[1], c.hidden))
+        batch = min(c.batch, len(rows))
+        steps = c.epochs * (len(rows) // batch)
+        optimizer = torch.optim.AdamW(self.net.parameters(), lr=c.rate, weight_decay=0.01, fused=True)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, c.rate, total_steps=steps + 1, pct_start=0.15)
+        for _ in range(c.epochs):
+            order = rng.permutation(len(rows))[: len(rows) // batch * batch].reshape(-1, batch)
+            for chosen in order:
+                present = (rows.index[chosen] >= 0) & kept_tokens(rows.index[chosen].shape, rng)
+                parts = (rows.tokens(chosen), present, numbers[chosen])
+                optimizer.zero_grad()
+                loss(self.net(*map(torch.from_numpy, parts)), torch.from_numpy(scaled[chosen])).backward()
+                optimizer.step()
+                cycle.step()
+        return self
+
+
+def mean_of_networks(learners: list[Learner], rows: Rows, chosen: Index, batch: int = 2048) -> Float:
+    """Mean correction and mean distances to the ends, m3 m-3, shape (len(chosen), 5).
+
+    All batches are of one size, the last filled up, so that a row has the same bits whatever it is predicted with.
+    """
+    out = np.zeros((len(chosen), 5), np.float32)
+    numbers = query(rows.table[chosen], rows.names)
+    with torch.inference_mode():
+        for start in range(0, len(chosen), batch):
+            some = chosen[start : start + batch]
+            parts = (rows.tokens(some), rows.index[some] >= 0, numbers[start : start + batch])
+            tensors = [torch.from_numpy(np.resize(part, (batch, *part.shape[1:]))) for part in parts]
+            for learner in learners:
+                out[start : start + batch] += learner.net(*tensors).numpy()[: len(some)]
+    return out * np.float32(UNIT / len(learners))
+
+
+def kept_tokens(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Tokens (n, slots) that a lesson leaves in: any may be missing, and all own ones or all of the neighbours."""
+    kept = rng.random(shape) >= DROPPED
+    draw = rng.random(shape[0])
+    kept[draw < 0.03, : 2 * OWN] = False
+    kept[draw > 0.94, 2 * OWN :] = False
+    return kept
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Filled values of n days, (n,), m3 m-3: value, ends of the interval, standard deviation of the errors."""
+
+    value: Float
+    lower: Float
+    upper: Float
+    std: Float
+
+
+@dataclass
 class Correction:
-    """What has to be added to the first value, with its error, learned from `Rows`.
+    """Members fitted on parts of the lessons, and the factors of the intervals.
 
     Parameters
     ----------
     config, seed, device
-        As in `fill`.
+        As in `tssmnet.filler.fill`.
     """
 
-    def __init__(self, config: FillerConfig, seed: int, device: str) -> None:
-        self.config, self.seed, self.device = config, seed, device
+    config: FillerConfig
+    seed: int = 0
+    device: str = "auto"
+    names: tuple[str, ...] = ()
+    trees: list[Any] = field(default_factory=list)
+    networks: list[Learner] = field(default_factory=list)
+    low: Side | None = None
+    high: Side | None = None
+    spread: float = 1.0
 
-    def fit(self, case: Case, rows: Rows, progress: bool | None = None) -> Correction:
-        """Fit an ensemble on two thirds of the pixels at a time, and the size of its errors on the third left out."""
+    def fit(self, rows: Rows, region: Index, progress: bool | None = None) -> Correction:
+        """Fit on some parts of the lessons at a time, and the intervals on the part left out.
+
+        Parameters
+        ----------
+        rows
+            The lessons.
+        region
+            Region of each pixel, see `evidence.region_of`.
+        """
+        return self.fit_events(rows, events_of(rows, region), progress)
+
+    def fit_events(self, rows: Rows, event: Index, progress: bool | None = None) -> Correction:
+        """Fit as `fit` does, with the event that each row belongs to, (n,)."""
+        rows = self._heeded(rows)
+        part = parts_of(rows, event, self.config.parts, self.seed)
+        near = evidence(rows) > 0.5
+        target = rows.target - rows.first
+        taught = [np.flatnonzero(near & (part != k)) for k in range(self.config.parts)]
         self.names = rows.names
-        self.used = [i for i, n in enumerate(rows.names) if not _ignored(n, self.config.ignore)]
-        part = _pixel_folds(case.observed, self.config.thirds, self.seed)[rows.time, rows.pixel]
-        table, target = rows.table[:, self.used], rows.target - rows.first
-        fade = evidence(rows.table, rows.names)
-        if len(np.unique(part)) < 2:
-            part = np.arange(len(part)) % self.config.thirds
-        fits, owners = [], []
-        for k in np.unique(part):
-            taught = (part != k) & (fade > 0.5)
-            members = _members(
-                self.config.boosting, self.config.corrector, self.config, len(part), self.device, self.seed + int(k)
-            )
-            if taught.any():
-                samples, wanted = as_samples(table[taught]), target[taught]
-                fits += [Fit(m, samples, wanted) for m in members]
-                owners += [k] * len(members)
-        self.members: list[Any] = fit_together(fits, "correction", self.device, progress) if fits else []
-        left_out = np.zeros_like(target)
-        for k in set(owners):
-            own = part == k
-            said = [m.predict(table[own]) for m, owner in zip(self.members, owners, strict=True) if owner == k]
-            left_out[own] = fade[own] * np.mean(said, axis=0)
-        self._fit_spread(rows, target - left_out, part)
+        self._fit_members(rows, target, taught, progress)
+        answer = np.zeros((len(rows), 5), np.float32)
+        for k in range(self.config.parts):
+            own = np.flatnonzero(part == k)
+            answer[own] = self._mean_of(rows, own, [k])
+        self._fit_intervals(rows, answer, event)
         return self
 
-    def _fit_spread(self, rows: Rows, error: Float, part: NDArray[np.int64]) -> None:
-        """Size of the error, and how errors scatter about it, the latter on pixels that the size was not fitted on."""
-        size = np.log(np.abs(error) + 1e-3)
-        params, table = _fitting(self.config.spread, len(error), 500), rows.table[:, self.used]
-        folds = np.unique(part)
-        fits = [Fit(make_model("xgboost", seed=self.seed, **params), table[part != k], size[part != k]) for k in folds]
-        self.spreads: list[Any] = fit_together(fits, "errors", self.device, False)
-        left_out = np.zeros_like(size)
-        for k, spread in zip(folds, self.spreads, strict=True):
-            left_out[part == k] = spread.predict(table[part == k])
-        ratio = np.abs(error) / np.exp(left_out)
-        kind = situation(rows.table, rows.names)
-        self.scale: dict[int, tuple[float, float]] = {}
-        for s in range(len(SITUATIONS)):
-            own = ratio[kind == s] if (kind == s).sum() >= 200 else ratio
-            level = min(1.0, self.config.coverage * (1 + 1 / len(own)))
-            self.scale[s] = float(np.sqrt((own**2).mean())), float(np.quantile(own, level))
+    def calibrated(self, rows: Rows, region: Index) -> Correction:
+        """Draw the intervals to the lessons of another cube than that of the members."""
+        rows = self._heeded(rows)
+        self._fit_intervals(rows, self._mean_of(rows, np.arange(len(rows)), self._all), events_of(rows, region))
+        return self
 
-    def _log_size(self, table: Float) -> Float:
-        size: Float = np.mean([m.predict(table[:, self.used]) for m in self.spreads], axis=0)
-        return size
+    @property
+    def _all(self) -> list[int]:
+        return list(range(max(len(self.trees), len(self.networks))))
 
-    def predict(self, table: Float) -> tuple[Float, Float, Float]:
-        """Correction, standard deviation of its error, half width of the interval; each (n,), m3 m-3."""
-        change = np.zeros(len(table), np.float32)
-        if self.members:
-            change = np.mean([predictor(m)(as_samples(table[:, self.used])) for m in self.members], axis=0)
-        change = change * evidence(table, self.names)
-        size = np.exp(self._log_size(table))
-        scale = np.array([self.scale[s] for s in range(len(SITUATIONS))])[situation(table, self.names)]
-        return change.astype(np.float32), size * scale[:, 0], size * scale[:, 1]
+    def _fit_members(self, rows: Rows, target: Float, taught: list[Index], progress: bool | None) -> None:
+        fits: list[Fit] = []
+        enough = self.config.epochs and min(map(len, taught)) >= FEWEST
+        for k, own in enumerate(taught):
+            params, few = fitting(self.config.boosting, len(own), 1000), own if len(own) else np.arange(len(rows))
+            if self.config.share < 1:
+                fits.append(Fit(make_model("xgboost", seed=self.seed + k, **params), rows.table[few], target[few]))
+            if enough:
+                fits.append(Fit(Learner(self.config, self.seed + k), part_of(rows, few), target[few]))
+        members = fit_together(fits, "correction", self.device, progress)
+        self.trees = [m for m in members if not isinstance(m, Learner)]
+        self.networks = [m for m in members if isinstance(m, Learner)]
+
+    def _mean_of(self, rows: Rows, chosen: Index, members: list[int]) -> Float:
+        """Correction and distances of the mean of some members, (len(chosen), 5)."""
+        table = rows.table[chosen]
+        trees = np.mean([self.trees[k].predict(table) for k in members], axis=0) if self.trees else None
+        share, out = self.config.share, np.full((len(chosen), 5), UNIT, np.float32)
+        if self.networks:
+            out = mean_of_networks([self.networks[k] for k in members], rows, chosen)
+        else:
+            share, out[:, 0] = 0.0, 0.0
+        if trees is not None:
+            out[:, 0] = share * out[:, 0] + (1 - share) * trees
+        out[:, 0] *= evidence(rows)[chosen]
+        return out
+
+    def _fit_intervals(self, rows: Rows, answer: Float, event: Index) -> None:
+        value = rows.first + answer[:, 0]
+        error, groups = (rows.target - value).astype(np.float32), grouped(rows, value, self.config.few)
+        level = (1 + self.config.coverage) / 2
+        self.low = calibrate(-error / answer[:, 1], groups, event, level, self.low)
+        self.high = calibrate(error / answer[:, 4], groups, event, level, self.high)
+        width = answer[:, 1] * self.low.stretch(groups) + answer[:, 4] * self.high.stretch(groups)
+        self.spread = float(np.sqrt(np.mean((error / width) ** 2)))
+
+    def predict(self, rows: Rows) -> Estimate:
+        """Value and interval of each row."""
+        assert self.low is not None
+        assert self.high is not None
+        rows = self._heeded(rows)
+        answer = self._mean_of(rows, np.arange(len(rows)), self._all)
+        value = np.clip(rows.first + answer[:, 0], 0, 1)
+        groups = grouped(rows, value, self.config.few)
+        frost = np.where(rows.column("warmth_0") < 0, np.float32(FROST), np.float32(1))
+        below = answer[:, 1] * self.low.stretch(groups) * frost
+        above = answer[:, 4] * self.high.stretch(groups) * frost
+        lower, upper = np.clip(value - below, 0, 1), np.clip(value + above, 0, 1)
+        return Estimate(value, lower, upper, (below + above) * np.float32(self.spread))
+
+    def save(self, folder: Path) -> None:
+        """Write boosters as UBJSON, networks as safetensors, the rest as JSON."""
+        assert self.low is not None
+        assert self.high is not None
+        for k, tree in enumerate(self.trees):
+            tree.save(folder / f"trees-{k}")
+        weights = {f"{k}.{n}": v for k, m in enumerate(self.networks) for n, v in m.net.state_dict().items()}
+        write_atomically(folder / WEIGHTS, safetensors.torch.save(weights))
+        about = {
+            "config": asdict(self.config), "seed": self.seed, "names": self.names, "trees": len(self.trees),
+            "networks": [asdict(m.net.shape) for m in self.networks], "spread": self.spread,
+            "low": asdict(self.low), "high": asdict(self.high),
+        }  # fmt: skip
+        write_atomically(folder / ABOUT, json.dumps(about, indent=1).encode())
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "auto") -> Correction:
+        """Read what `save` wrote."""
+        about = read_json(folder / ABOUT)
+        out = cls(config_from(about["config"]), about["seed"], device, tuple(about["names"]))
+        out.trees = [load_model(folder / f"trees-{k}", device=device) for k in range(about["trees"])]
+        weights = safetensors.torch.load((folder / WEIGHTS).read_bytes())
+        for k, shape in enumerate(about["networks"]):
+            learner = Learner(out.config, out.seed + k)
+            learner.net = Attentive(Shape(**shape))
+            learner.net.load_state_dict({n.partition(".")[2]: v for n, v in weights.items() if n.startswith(f"{k}.")})
+            out.networks.append(learner)
+        out.low, out.high, out.spread = Side(**about["low"]), Side(**about["high"]), about["spread"]
+        return out
+
+    def _heeded(self, rows: Rows) -> Rows:
+        """The rows without what the settings ignore."""
+        return without(rows, self.config.ignore) if self.config.ignore else rows
 
 
-def _ignored(name: str, ignore: Sequence[str]) -> bool:
-    """Whether a feature of the correction comes from a source that is to be ignored."""
-    if name.startswith(("near_", "far_")):
-        return "neighbours" in ignore
-    return "own" in ignore and name.startswith(("own_", "before_", "after_", "phase_", "kriged"))
+def events_of(rows: Rows, region: Index) -> Index:
+    """The event of each row: some days of a region, whose errors are common."""
+    return region[rows.pixel] * 100_000 + rows.time // EVENT_DAYS
 
 
-def evidence(table: Float, names: Sequence[str]) -> Float:
-    """How far a day is within reach of an observation that can correct its first value, 0 to 1.
+def without(rows: Rows, ignore: tuple[str, ...]) -> Rows:
+    """The rows without the columns and tokens of some sources."""
+    table, index = rows.table.copy(), rows.index.copy()
+    own, others = "own" in ignore, "neighbours" in ignore
+    starts = ("own_", "before_", "after_", "phase_", "kriged") * own + ("near_", "far_") * others
+    for i, name in enumerate(rows.names):
+        if name.startswith(starts) and starts and name not in ("own_count", "before_1_days", "after_1_days"):
+            table[:, i] = np.nan
+    index[:, : 2 * OWN] = np.where(own, -1, index[:, : 2 * OWN])
+    index[:, 2 * OWN :] = np.where(others, -1, index[:, 2 * OWN :])
+    return Rows(**{**rows.__dict__, "table": table, "index": index})
+
+
+def part_of(rows: Rows, chosen: Index) -> Rows:
+    """Some of the rows."""
+    arrays = {n: getattr(rows, n)[chosen] for n in ("table", "index", "lesson", "first", "target", "time", "pixel")}
+    return Rows(names=rows.names, records=rows.records, kinds=rows.kinds, **arrays)
+
+
+def parts_of(rows: Rows, event: Index, parts: int, seed: int) -> Index:
+    """The part that each row belongs to, (n,): whole pixels where the pixel is new, else whole events."""
+    rng = np.random.default_rng(seed)
+    by_pixel = rng.integers(0, parts, rows.pixel.max() + 1)[rows.pixel]
+    number = np.unique(event, return_inverse=True)[1]
+    by_event = (rng.permutation(number.max() + 1) % parts)[number]
+    new = np.isin(np.array(rows.kinds)[rows.lesson], OF_PIXELS)
+    return np.asarray(np.where(new, by_pixel, by_event), np.int64)
+
+
+def grouped(rows: Rows, value: Float, few: int = FEW) -> dict[str, Index]:
+    """Groups of the intervals, see `intervals.groups_of`."""
+    names = ("own_count", "before_1_days", "after_1_days", "before_1_rain", "warmth_0")
+    have: Mapping[str, Float] = {
+        n: rows.column(n) if n in rows.names else np.full(len(rows), np.nan, np.float32) for n in names
+    }
+    pixels = len(rows.records[0].mean)
+    others = rows.index[:, 2 * OWN :]
+    seen = ((others >= 0) & (others // pixels == rows.time[:, None])).sum(1)
+    return groups_of(have, seen, value, few)
+
+
+def evidence(rows: Rows) -> Float:
+    """How far a day is within reach of an observation that can correct its first value, 0 to 1; (n,).
 
     Learned corrections do not carry over time: errors of one season are common to all pixels, so what pixels left out
     confirm, the next season contradicts. Within `FAR_DAYS` of an own observation, beside neighbours observed on the
     days around, or where a few own observations tell the pixel's offset, there is evidence.
     """
-    column = {n: table[:, names.index(n)] for n in ("own_count", "before_1_days", "after_1_days", "far_weight")}
-    nearest = np.fmin(column["before_1_days"], column["after_1_days"])
-    own = np.clip((FAR_DAYS[1] - np.nan_to_num(nearest, nan=np.inf)) / (FAR_DAYS[1] - FAR_DAYS[0]), 0, 1)
-    few = (column["own_count"] > 0) & (column["own_count"] < FEW)
-    out: Float = np.maximum(np.where(few, 1, own), np.clip(2 * column["far_weight"], 0, 1)).astype(np.float32)
-    return out
-
-
-SITUATIONS = (
-    "no observation",
-    "few observations",
-    "one side, far",
-    "2 days or less",
-    "3 to 7 days",
-    "more than 7 days",
-)
-"""What a filled day can be in; the intervals are calibrated in each."""
-
-
-def situation(table: Float, names: tuple[str, ...]) -> NDArray[np.int64]:
-    """Index into `SITUATIONS` of each row."""
-    column = {n: table[:, names.index(n)] for n in ("own_count", "before_1_days", "after_1_days")}
-    before, after = (np.nan_to_num(column[f"{s}_1_days"], nan=np.inf) for s in ("before", "after"))
-    nearest = np.minimum(before, after)
-    return np.select(
-        [column["own_count"] == 0, column["own_count"] < FEW, np.isinf(np.maximum(before, after)) & (nearest > 15)],
-        [0, 1, 2],
-        np.digitize(nearest, [2.5, 7.5]) + 3,
+    nearest = np.nan_to_num(np.fmin(rows.column("before_1_days"), rows.column("after_1_days")), nan=np.inf)
+    own = np.clip((FAR_DAYS[1] - nearest) / (FAR_DAYS[1] - FAR_DAYS[0]), 0, 1)
+    count = rows.column("own_count")
+    few = (count > 0) & (count < FEW)
+    out: Float = np.maximum(np.where(few, 1, own), np.clip(2 * np.nan_to_num(rows.column("far_weight")), 0, 1)).astype(
+        np.float32
     )
+    return out

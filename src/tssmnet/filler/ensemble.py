@@ -1,4 +1,4 @@
-"""Several models fitted on folds, and their mean."""
+"""Members of the forward models, their mean, and the folds that are left out in turn."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from numpy.typing import NDArray
 
 from tssmnet.features.samples import Features
 from tssmnet.filler.config import FillerConfig, Networks
-from tssmnet.filler.evidence import (
-    Float,
-    Mask,
-)
+from tssmnet.filler.evidence import Float, Mask
 from tssmnet.models import make_model, parameters_of
 from tssmnet.models.folded import predictor
 from tssmnet.models.together import Fit
@@ -41,17 +38,17 @@ def _members(
     boosting: Mapping[str, Any], networks: Networks, config: FillerConfig, rows: int, device: str, seed: int
 ) -> list[Any]:
     """Boosting and, if there are training rows enough, TsSMNet: their mean is better than either."""
-    members = [make_model("xgboost", seed=seed, **_fitting(boosting, rows, 1000))]
+    members = [make_model("xgboost", seed=seed, **fitting(boosting, rows, 1000))]
     if rows >= config.network_rows:
         members += [make_model("tssmnet", seed=seed + i, device=device, **n) for i, n in enumerate(networks)]
     return members
 
 
-def _pixel_folds(observed: Mask, folds: int, seed: int) -> NDArray[np.int64]:
+def pixel_folds(observed: Mask, folds: int, seed: int) -> NDArray[np.int64]:
     """A fold for each pixel, spread over (time, pixel); with very few pixels, blocks of days instead."""
     pixels = observed.shape[1]
     if pixels < 2 * folds:
-        return _block_folds(observed.shape, folds, seed + 1)
+        return block_folds(observed.shape, folds, seed + 1)
     return np.broadcast_to(np.random.default_rng(seed).permutation(pixels) % folds, observed.shape)
 
 
@@ -60,7 +57,7 @@ def block_days(days: int, folds: int) -> int:
     return max(2, min(40, days // (2 * folds)))
 
 
-def _block_folds(
+def block_folds(
     shape: tuple[int, ...],
     folds: int,
     seed: int,
@@ -84,7 +81,7 @@ def _block_folds(
     return out
 
 
-def _fitting(params: Mapping[str, Any], rows: int, share: float) -> dict[str, Any]:
+def fitting(params: Mapping[str, Any], rows: int, share: float) -> dict[str, Any]:
     """The parameters with a smallest leaf that fits a small table: at most one in `share` of its rows."""
     wanted = params.get("min_child", parameters_of("xgboost")["min_child"])
     return {**params, "min_child": min(wanted, max(1.0, rows / share))}

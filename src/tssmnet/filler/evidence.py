@@ -19,30 +19,28 @@ from tssmnet.cube import roles
 from tssmnet.cube.earth import FREEZING_K, arc_km, on_sphere
 
 Float = NDArray[np.float32]
-
-
+Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
+REGION_DEGREES = 9.0
+"""Side of the regions in which the errors of a day are taken to be common, degrees of latitude."""
 
 MEMORY_DAYS = (3.0, 10.0, 30.0, 90.0)
 """e-folding times of the two-sided means over a pixel's own residuals, days."""
 
-
 SWATH_DAYS = (0.5, 2.0, 8.0)
 """e-folding times of the two-sided means over the neighbours' anomalies, days."""
-
 
 REPEAT_DAYS = 8
 """SMAP's ground tracks repeat exactly after 8 days (Entekhabi et al. 2010, doi:10.1109/JPROC.2010.2043918): days of one
 phase see a pixel under one geometry and share its error."""
 
-
 NEIGHBOURS = 24
-
+TIES, TIE = 8, 1e-7
+"""Further pixels that may lie as near as the last one, and how much of the Earth's radius is no difference."""
 
 FEW = 30
 """Own observations below which a pixel's statistics are not trusted and a forward model blind to it stands in."""
-
 
 SEGMENT_DAYS, MARGIN_DAYS = 365, 60
 
@@ -112,11 +110,34 @@ def neighbourhood(lat: NDArray[np.float64], lon: NDArray[np.float64], spacing: f
     if k < 1:
         empty = sparse.csr_matrix((len(lat), len(lat)), dtype=np.float32)
         return Neighbourhood(empty, empty, np.empty((len(lat), 0), np.int64), np.empty((len(lat), 0)), spacing or 1.0)
-    chord, index = cKDTree(place).query(place, k + 1)
+    chord, index = nearest_pixels(cKDTree(place), place, k + 1)
     km = arc_km(chord[:, 1:])
     spacing = max(float(np.median(km[:, 0])), 1.0) if spacing is None else spacing
     near, far = (_weights(index[:, 1:], km, reach) for reach in (spacing, 3 * spacing))
     return Neighbourhood(near, far, index[:, 1:], km, spacing)
+
+
+def nearest_pixels(tree: cKDTree, place: NDArray[np.float64], count: int) -> tuple[NDArray[np.float64], Index]:
+    """Chord and number of the pixels nearest to each place, shape (place, count); of equally near ones the first.
+
+    On a grid many are equally near, and a tree takes any of them: another one in a block than in the whole map.
+    """
+    chord, index = tree.query(place, np.arange(1, min(count + TIES, tree.n) + 1))
+    order = np.lexsort((index, np.round(chord / TIE)), axis=1)[:, :count]
+    return np.take_along_axis(chord, order, 1), np.take_along_axis(index, order, 1)
+
+
+def region_of(lat: NDArray[np.float64], lon: NDArray[np.float64], origin: tuple[float, float]) -> Index:
+    """The region of each place, a number; a small cube whose corner is `origin` (degrees) lies in one.
+
+    Examples
+    --------
+    >>> region_of(np.array([1.0, 5.0, 20.0]), np.array([3.0, 8.0, 3.0]), (0.0, 0.0)).tolist()
+    [0, 0, 2000]
+    """
+    north = np.floor((lat - origin[0]) / REGION_DEGREES)
+    east = np.floor(((lon - origin[1]) % 360) * np.cos(np.radians(origin[0])) / REGION_DEGREES)
+    return np.asarray(1000 * north + east, np.int64)
 
 
 def _weights(index: NDArray[np.int64], km: NDArray[np.float64], reach: float) -> sparse.csr_matrix:
@@ -333,9 +354,28 @@ def distance_in_space(mask: Mask, around: Neighbourhood) -> Float:
     return np.where(mask, 0, out).astype(np.float32)
 
 
-def frozen(pixels: xr.Dataset) -> Mask:
-    """Days (time, pixel) below freezing by the cube's temperature, in K; none where there is none."""
+# --- the weather of the day --------------------------------------------------------------------------------------
+
+
+def values_of(pixels: xr.Dataset, name: str) -> Float:
+    """A variable as (time, pixel), day after day in memory: sums then round alike whatever pixels are with them."""
+    return np.ascontiguousarray(pixels[name].transpose("time", "pixel").values, np.float32)
+
+
+def rain_of(pixels: xr.Dataset) -> Float | None:
+    """The cube's rain (time, pixel), mm d-1; None where it has none."""
+    name = roles(pixels).get("rain")
+    return values_of(pixels, name) if name else None
+
+
+def warmth(pixels: xr.Dataset) -> Float:
+    """The cube's temperature (time, pixel), degrees Celsius; NaN where it has none."""
     name = roles(pixels).get("temperature")
     if name is None:
-        return np.zeros(pixels["ssm"].shape, bool)
-    return np.asarray(pixels[name].transpose("time", "pixel").values < FREEZING_K)
+        return np.full(pixels["ssm"].shape, np.nan, np.float32)
+    return values_of(pixels, name) - np.float32(FREEZING_K)
+
+
+def frozen(pixels: xr.Dataset) -> Mask:
+    """Days (time, pixel) below freezing by the cube's temperature; none where there is none."""
+    return np.asarray(warmth(pixels) < 0)

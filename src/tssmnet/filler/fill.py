@@ -1,41 +1,55 @@
 """The project's own gap filler: forward models first, then what the observations around a gap say of their error.
 
 Two forward models (memory of the forcing, constants, place) give each day a first value: one knows the statistics of
-the pixel's own record, the other has never seen the pixel; each is the mean of gradient boosting and TsSMNet. Their
-out-of-fold residuals, in the pixel before and after the gap and in its neighbours, are the second source
-(`tssmnet.filler.evidence`). The same two models learn how to weigh them, under masks shaped like gaps: days at random,
-blocks, whole pixels, pixels with a handful of observations, everything before or after a date. It is fitted on two
-thirds of the pixels at a time; the errors on the third left out give the error bars. One fitted filler serves every
-kind of gap, and pixels that it was not fitted on: `learn` on some, `apply` to others.
+the pixel's own record, the other has never seen the pixel (`tssmnet.filler.forward`). Their out-of-fold residuals, in
+the pixel before and after the gap and in its neighbours, are the second source: a table of them (`evidence`) for
+boosting, and the nearest observations themselves (`tokens`) for a network that attends to them (`attention`). What to
+make of these is learned under masks shaped like gaps (`lessons`, `correction`), by leaving out days and pixels, which
+also gives the intervals (`intervals`). A short record takes its first values from the days themselves (`short`) and its
+correction from another region (`prior`). One fitted filler serves every kind of gap, and pixels that it was not fitted
+on: `learn` on some, `apply` to others.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from tssmnet.cube import SOURCE_FLAGS, predictable
+from tssmnet.disk import write_atomically
 from tssmnet.features.samples import Features
-from tssmnet.filler.config import FillerConfig
-from tssmnet.filler.correction import Correction
+from tssmnet.filler.config import FillerConfig, config_from
+from tssmnet.filler.correction import Correction, Estimate
 from tssmnet.filler.evidence import (
     Float,
+    Index,
     Mask,
     Record,
     distance_in_space,
     distance_to_observation,
     frozen,
-    neighbour_context,
     neighbourhood,
-    own_context,
+    rain_of,
+    region_of,
+    values_of,
 )
-from tssmnet.filler.forward import Case, Forward, _features, _first, _rain, _ssm, prepare
-from tssmnet.filler.lessons import _of_the_day, offset_of_few, training_rows
+from tssmnet.filler.forward import Case, Forward, features_of, first_of, prepare
+from tssmnet.filler.lessons import known_of, rows_at, training_rows, weather
+from tssmnet.filler.prior import fitted_to, shipped
+from tssmnet.filler.short import short_first
+from tssmnet.models.base import read_json
 from tssmnet.progress import bar
+
+ABOUT = "filler.json"
+
+STRETCH = 100_000
+"""Pixel-days that are filled at a time."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,21 @@ class Learned:
     correction: Correction
     ranges: Mapping[str, tuple[float, float]]
 
+    def save(self, folder: Path) -> None:
+        """Write boosters as UBJSON, networks as safetensors, the rest as JSON; nothing that can run."""
+        self.forward.save(folder / "forward")
+        self.correction.save(folder / "correction")
+        about = {"config": asdict(self.config), "ranges": self.ranges}
+        write_atomically(folder / ABOUT, json.dumps(about, sort_keys=True).encode())
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "auto") -> Learned:
+        """Read what `save` wrote."""
+        about = read_json(folder / ABOUT)
+        ranges = {name: (low, high) for name, (low, high) in about["ranges"].items()}
+        forward = Forward.load(folder / "forward", device)
+        return cls(config_from(about["config"]), forward, Correction.load(folder / "correction", device), ranges)
+
 
 def learn(
     pixels: xr.Dataset,
@@ -55,7 +84,7 @@ def learn(
     device: str = "auto",
     progress: bool | None = None,
     *,
-    numbers: NDArray[np.int64] | None = None,
+    numbers: Index | None = None,
     complete: bool = False,
 ) -> tuple[Case, Learned]:
     """Fit the filler on a cube in (time, pixel) form; that cube made ready is returned as well.
@@ -75,12 +104,18 @@ def learn(
     """
     forward = Forward(config, seed, device, complete=complete)
     case = prepare(pixels, forward, progress, numbers)
-    correction = Correction(case.config, seed, device).fit(case, training_rows(case, seed), progress)
+    region, rows = region_of(case.lat, case.lon, forward.origin), training_rows(case, pixels, seed)
+    if case.level is not None:
+        correction = fitted_to(shipped(), rows, region, case.config)
+    else:
+        correction = Correction(case.config, seed, device).fit(rows, region, progress)
     return case, Learned(case.config, forward, correction, _ranges(case))
 
 
-def first_values(pixels: xr.Dataset, learned: Learned, numbers: NDArray[np.int64]) -> tuple[Float, Float]:
-    """What the forward models say of pixels of the cube that they were fitted on, whether on these or not.
+def first_values(
+    pixels: xr.Dataset, learned: Learned, numbers: Index, record: xr.Dataset | None = None
+) -> tuple[Float, Float]:
+    """First values of pixels of the cube that a filler was fitted on, whether on these or not.
 
     Parameters
     ----------
@@ -90,28 +125,36 @@ def first_values(pixels: xr.Dataset, learned: Learned, numbers: NDArray[np.int64
         From `learn`, complete.
     numbers
         Numbers of the pixels in the whole cube, shape (pixel,).
+    record
+        ``ssm`` of the whole cube, on which the first values of a short record depend; by default `pixels` are all.
 
     Returns
     -------
     blind, known
         As in `tssmnet.filler.evidence.Record`.
     """
-    ssm, begin = _ssm(pixels), pixels["time"].values[0] - np.datetime64(learned.forward.first_day)
-    features, days = _features(pixels, learned.config), int(begin / np.timedelta64(1, "D"))
-    return _first(features, ssm, np.isfinite(ssm), learned.forward, numbers, False, days)
+    forward = learned.forward
+    if forward.level is not None:
+        whole = pixels if record is None else record
+        ssm, lat, lon = values_of(whole, "ssm"), whole["lat"].values, whole["lon"].values
+        return (short_first(ssm, np.isfinite(ssm), forward.level, lat, lon, numbers),) * 2
+    ssm, begin = values_of(pixels, "ssm"), pixels["time"].values[0] - np.datetime64(forward.first_day)
+    features, days = features_of(pixels, learned.config), int(begin / np.timedelta64(1, "D"))
+    places = numbers, pixels["lat"].values, pixels["lon"].values
+    return first_of(features, ssm, np.isfinite(ssm), forward, places, False, days)
 
 
-def apply(pixels: xr.Dataset, beside: xr.Dataset, place: NDArray[np.int64], learned: Learned) -> xr.Dataset:
+def apply(pixels: xr.Dataset, around: xr.Dataset, place: Index, learned: Learned) -> xr.Dataset:
     """Fill pixels of the cube that a filler was fitted on, whether it was fitted on these or not.
 
     Parameters
     ----------
     pixels
-        Those that are wanted, in (time, pixel) form and in memory.
-    beside
+        Those to fill, in (time, pixel) form and in memory.
+    around
         These and their neighbours: ``ssm``, the rain, and ``blind`` and ``known`` from `first_values`.
     place
-        Where the pixels are in `beside`, shape (pixel,).
+        Where the pixels are in `around`, shape (pixel,).
     learned
         From `learn`.
 
@@ -120,10 +163,12 @@ def apply(pixels: xr.Dataset, beside: xr.Dataset, place: NDArray[np.int64], lear
     xarray.Dataset
         As `answer`.
     """
-    blind, known = (beside[n].transpose("time", "pixel").values for n in ("blind", "known"))
-    record, config = Record(_ssm(beside), known, blind, _rain(beside)), learned.config
-    around = neighbourhood(beside["lat"].values, beside["lon"].values, learned.forward.spacing)
-    case = Case(_features(pixels, config), record, np.isfinite(record.ssm), around, config, learned.forward.device)
+    blind, known = (values_of(around, n) for n in ("blind", "known"))
+    record, forward = Record(values_of(around, "ssm"), known, blind, rain_of(around)), learned.forward
+    lat, lon = around["lat"].values, around["lon"].values
+    features, near = features_of(pixels, learned.config), neighbourhood(lat, lon, forward.spacing)
+    observed = np.isfinite(record.ssm)
+    case = Case(features, record, observed, near, lat, lon, learned.config, forward.device, forward.level)
     return answer(pixels, case, learned, False, place)
 
 
@@ -132,7 +177,7 @@ def answer(
     case: Case,
     learned: Learned,
     progress: bool | None,
-    place: NDArray[np.int64] | None = None,
+    place: Index | None = None,
 ) -> xr.Dataset:
     """The filled pixels, whose features `case` has; `place` says where they are among those of its record.
 
@@ -146,18 +191,20 @@ def answer(
     place = np.arange(case.observed.shape[1]) if place is None else place
     observed = case.observed[:, place]
     known: Mask = observed.any(0) | predictable(pixels)
-    mean, std, half = _everywhere(case, learned.correction, progress, place, np.asarray(known.any(axis=0)))
+    found = _everywhere(pixels, case, learned.correction, progress, place, np.asarray(known.any(axis=0)))
     ssm = pixels["ssm"].transpose("time", "pixel").values
     source = np.where(frozen(pixels), SOURCE_FLAGS["filled_frozen"], SOURCE_FLAGS["filled"])
     source = np.where(beyond_training(case.features, learned.ranges), SOURCE_FLAGS["filled_extrapolated"], source)
     source = np.where(observed, SOURCE_FLAGS["observed"], np.where(known, source, SOURCE_FLAGS["outside"]))
-    mean, std, half = (np.where(known, v, np.float32(np.nan)) for v in (mean, std, half))
+    mean, lower, upper, std = (
+        np.where(known, v, np.float32(np.nan)) for v in (found.value, found.lower, found.upper, found.std)
+    )
     arrays = {
         "ssm": np.where(observed, ssm, mean.astype(ssm.dtype)),
         "ssm_model": mean,
         "ssm_std": std,
-        "ssm_lower": np.clip(mean - half, 0, 1),
-        "ssm_upper": np.clip(mean + half, 0, 1),
+        "ssm_lower": lower,
+        "ssm_upper": upper,
         "source": source.astype(np.int8),
         "days_to_observation": distance_to_observation(observed),
         "km_to_observation": distance_in_space(case.observed, case.around)[:, place],
@@ -166,28 +213,26 @@ def answer(
 
 
 def _everywhere(
-    case: Case, correction: Correction, progress: bool | None, place: NDArray[np.int64], alive: NDArray[np.bool_]
-) -> tuple[Float, Float, Float]:
-    """Value, standard deviation and half width of the interval on every day, a stretch of days at a time.
+    pixels: xr.Dataset,
+    case: Case,
+    correction: Correction,
+    progress: bool | None,
+    place: Index,
+    alive: NDArray[np.bool_],
+) -> Estimate:
+    """Value and interval on every day, a stretch of days at a time; each (time, pixel).
 
     Of the pixels at `place` only, and there of those `alive`: nothing is worked out where nothing is known.
     """
-    out = np.full((3, len(case.observed), len(place)), np.nan, np.float32)
-    own = own_context(case.record, case.observed, case.config.kernel)
-    context = own | neighbour_context(case.record, case.observed, own, case.around)
-    context |= {"known": case.record.known, "blind": case.record.blind}
-    first = (case.record.known + offset_of_few(own, case))[:, place[alive]]
-    context = {name: values[:, place[alive]] for name, values in context.items()}
-    chosen = [i for i, n in enumerate(case.features.dynamic_names) if _of_the_day(n, case.features.groups)]
-    step = max(1, 100_000 // max(1, alive.sum()))
-    for start in bar(range(0, len(first) if alive.any() else 0, step), "filling", progress=progress):
-        stretch = slice(start, start + step)
-        days = case.features.dynamic[stretch][:, alive][:, :, chosen]
-        around = np.stack([v[stretch] for v in context.values()], axis=2)
-        table = np.concatenate([days, around], axis=2).reshape(-1, len(chosen) + len(context))
-        change, std, half = (v.reshape(-1, alive.sum()) for v in correction.predict(table))
-        out[:, stretch, alive] = np.stack([np.clip(first[stretch] + change, 0, 1), std, half])
-    return out[0], out[1], out[2]
+    out = np.full((4, len(case.observed), len(place)), np.nan, np.float32)
+    known, days, inside = known_of(case, case.record, case.observed), weather(pixels), np.flatnonzero(alive)
+    step = max(1, STRETCH // max(1, len(inside)))
+    for start in bar(range(0, len(case.observed) if len(inside) else 0, step), "filling", progress=progress):
+        stretch = np.arange(start, min(start + step, len(case.observed)))
+        time, here = (v.ravel() for v in np.meshgrid(stretch, inside, indexing="ij"))
+        found = correction.predict(rows_at(known, days, time, place[here], place=here))
+        out[:, time, here] = found.value, found.lower, found.upper, found.std
+    return Estimate(*out)
 
 
 def _ranges(case: Case) -> dict[str, tuple[float, float]]:

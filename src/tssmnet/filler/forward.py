@@ -1,67 +1,94 @@
-"""The first values of the filler: what forcing, memory and place say of each pixel-day."""
+"""The first values of the filler: what forcing, memory and place say of each pixel-day, out of fold where observed.
+
+One forward model knows the statistics of the pixel's own record, the other has never seen the pixel. Each is gradient
+boosting; where observations are far away, networks join it.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from tssmnet.cube import roles
+from tssmnet.disk import write_atomically
 from tssmnet.features.build import build_features
 from tssmnet.features.descriptors import describe_series
 from tssmnet.features.samples import Features
-from tssmnet.filler.config import FAR_DAYS, FillerConfig, Networks
-from tssmnet.filler.ensemble import _block_folds, _pixel_folds, block_days, fits_of, mean_of
+from tssmnet.filler.config import FAR_DAYS, FillerConfig, Networks, config_from
+from tssmnet.filler.ensemble import block_days, block_folds, fits_of, mean_of, pixel_folds
 from tssmnet.filler.evidence import (
     FEW,
     Float,
+    Index,
     Mask,
     Neighbourhood,
     Record,
     distance_to_observation,
     neighbourhood,
+    rain_of,
+    region_of,
+    values_of,
 )
+from tssmnet.filler.short import is_short, short_first
+from tssmnet.models import load_model
+from tssmnet.models.base import read_json
 from tssmnet.models.together import fit_together
+
+ABOUT = "forward.json"
+
+CONTIGUOUS_KM = 60.0
+"""Spacing of pixels below which whole regions lose a day together."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A cube made ready: features, observations, forward models, neighbours."""
+    """A cube made ready: features, observations, first values, neighbours."""
 
     features: Features
     record: Record
     observed: Mask
     around: Neighbourhood
+    lat: NDArray[np.float64]
+    lon: NDArray[np.float64]
     config: FillerConfig
     device: str = "auto"
+    level: float | None = None
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether its holes are taught as whole swaths: where pixels lie side by side, and on a short record."""
+        return self.around.spacing < CONTIGUOUS_KM or self.level is not None
 
 
-def prepare(
-    pixels: xr.Dataset, forward: Forward, progress: bool | None = None, numbers: NDArray[np.int64] | None = None
-) -> Case:
-    """Features, neighbours and out-of-fold forward models of a cube in (time, pixel) form."""
-    config, ssm = forward.config, _ssm(pixels)
+def prepare(pixels: xr.Dataset, forward: Forward, progress: bool | None = None, numbers: Index | None = None) -> Case:
+    """Features, neighbours and out-of-fold first values of a cube in (time, pixel) form; fits the forward models."""
+    config, ssm = forward.config, values_of(pixels, "ssm")
     observed = np.isfinite(ssm)
-    features = _features(pixels, config)
+    features = features_of(pixels, config)
     numbers = np.arange(observed.shape[1]) if numbers is None else numbers
-    blind, known = _first(features, ssm, observed, forward, numbers, progress)
-    around = neighbourhood(pixels["lat"].values, pixels["lon"].values, forward.spacing)
-    forward.spacing, forward.first_day = around.spacing, str(pixels["time"].values[0])[:10]
-    if observed.shape[1] < 2 * config.folds:  # the folds are of days then, and no forward model is blind to a pixel
+    lat, lon = pixels["lat"].values, pixels["lon"].values
+    around = neighbourhood(lat, lon, forward.spacing)
+    forward.spacing, forward.origin = around.spacing, (float(lat.min()), float(lon.min()))
+    forward.first_day = str(pixels["time"].values[0])[:10]
+    if observed.any() and is_short(observed, region_of(lat, lon, forward.origin), config.few_events):
+        forward.level = float(ssm[observed].mean())
+        blind = known = short_first(ssm, observed, forward.level, lat, lon)
+    else:
+        blind, known = first_of(features, ssm, observed, forward, (numbers, lat, lon), progress)
+    # with so few pixels the folds are of days, and no forward model is blind to a pixel
+    if forward.level is not None or observed.shape[1] < 2 * config.folds:
         config = replace(config, kernel=replace(config.kernel, offset=0.0))
-    return Case(features, Record(ssm, known, blind, _rain(pixels)), observed, around, config, forward.device)
+    record = Record(ssm, known, blind, rain_of(pixels))
+    return Case(features, record, observed, around, lat, lon, config, forward.device, forward.level)
 
 
-def _ssm(pixels: xr.Dataset) -> Float:
-    out: Float = pixels["ssm"].transpose("time", "pixel").values.astype(np.float32)
-    return out
-
-
-def _features(pixels: xr.Dataset, config: FillerConfig) -> Features:
+def features_of(pixels: xr.Dataset, config: FillerConfig) -> Features:
     """What the forward models see of the forcing and of the place."""
     observed = np.isfinite(pixels["ssm"].transpose("time", "pixel").values)
     features = _with_climate(build_features(pixels, observed, memory="memory" not in config.ignore))
@@ -70,23 +97,32 @@ def _features(pixels: xr.Dataset, config: FillerConfig) -> Features:
     return features
 
 
-def _first(
+def first_of(
     features: Features,
     ssm: Float,
     observed: Mask,
     forward: Forward,
-    numbers: NDArray[np.int64],
+    places: tuple[Index, NDArray[np.float64], NDArray[np.float64]],
     progress: bool | None,
     begin: int = 0,
 ) -> tuple[Float, Float]:
-    """Values of the blind model and of the knowing one, for which the blind stands in where it would know little."""
+    """Values of the blind model and of the knowing one, for which the blind stands in where it would know little.
+
+    `places` are the pixels' numbers, latitudes and longitudes.
+    """
+    numbers = places[0], homes_of(*places, forward)
     blind, known = forward.values(features, ssm, observed, numbers, progress, begin)
     return blind, np.where((observed.sum(0) < FEW) | ("own" in forward.config.ignore), blind, known)
 
 
-def _rain(pixels: xr.Dataset) -> Float | None:
-    rain = roles(pixels).get("rain")
-    return pixels[rain].transpose("time", "pixel").values.astype(np.float32) if rain else None
+def homes_of(numbers: Index, lat: NDArray[np.float64], lon: NDArray[np.float64], forward: Forward) -> Index:
+    """Which pixels have their days left out together: all of a region where pixels lie side by side, else each alone.
+
+    The errors of a day are common to neighbours. On a fine grid a model that saw the day next door has seen it.
+    """
+    if forward.spacing is None or forward.spacing >= CONTIGUOUS_KM:
+        return numbers
+    return region_of(lat, lon, forward.origin)
 
 
 def _with_climate(features: Features) -> Features:
@@ -94,7 +130,8 @@ def _with_climate(features: Features) -> Features:
     columns, names = [features.static], list(features.static_names)
     for i, name in enumerate(features.dynamic_names):
         if features.groups.get(name) == "forcing":
-            values = np.ma.masked_invalid(features.dynamic[:, :, i])
+            # in float64, since numpy sums a single pixel's days in another order than those of many
+            values = np.ma.masked_invalid(features.dynamic[:, :, i].astype(np.float64))
             columns += [np.ma.filled(values.mean(0), np.nan)[:, None], np.ma.filled(values.std(0), np.nan)[:, None]]
             names += [f"{name}_climate_mean", f"{name}_climate_std"]
     static = np.concatenate(columns, axis=1).astype(np.float32)
@@ -102,7 +139,7 @@ def _with_climate(features: Features) -> Features:
     return Features(features.dynamic, static, features.dynamic_names, tuple(names), groups)
 
 
-def _with_statistics(features: Features, ssm: Float, training: Mask) -> Features:
+def with_statistics(features: Features, ssm: Float, training: Mask) -> Features:
     """Add the temporal descriptors of the training observations."""
     table = describe_series(np.where(training, ssm, np.nan).T).astype(np.float32)
     names = tuple(f"own_{i}" for i in range(table.shape[1]))
@@ -129,6 +166,8 @@ class Forward:
         self.block_days = 0
         self.first_day = ""
         self.spacing: float | None = None
+        self.origin = (0.0, 0.0)
+        self.level: float | None = None
         self.fitted = False
 
     def values(
@@ -136,7 +175,7 @@ class Forward:
         features: Features,
         ssm: Float,
         observed: Mask,
-        numbers: NDArray[np.int64],
+        numbers: tuple[Index, Index],
         progress: bool | None = None,
         begin: int = 0,
     ) -> tuple[Float, Float]:
@@ -145,7 +184,8 @@ class Forward:
         Days without an observation are predicted by the models of all folds. Where no evidence will correct them, far
         from any observation, a model of the whole record predicts: there its better mean counts. So it does in a pixel
         with next to no observations, all days of it: what these few say of the model's offset holds for that model
-        alone. The record begins so many days after the one that was fitted on as `begin` says.
+        alone. `numbers` are those of the pixels and of their homes, see `homes_of`; the record begins `begin` days
+        after the one that was fitted on.
         """
         plans = self._plans(features, ssm, observed, numbers, begin)
         if not self.fitted:
@@ -153,14 +193,14 @@ class Forward:
         return self._together(plans, observed.shape)
 
     def _plans(
-        self, features: Features, ssm: Float, observed: Mask, numbers: NDArray[np.int64], begin: int
+        self, features: Features, ssm: Float, observed: Mask, numbers: tuple[Index, Index], begin: int
     ) -> list[_Plan]:
         """Which models learn where, and where each speaks."""
         folds, seed, config = self.config.folds, self.seed, self.config
         if not self.fitted:
             self.block_days = block_days(len(observed), folds)
-        by_pixel = self._pixel_folds(observed, numbers, begin)
-        by_block = _block_folds(observed.shape, folds, seed, numbers, self.block_days, begin)
+        by_pixel = self._pixel_folds(observed, numbers[0], begin)
+        by_block = block_folds(observed.shape, folds, seed, numbers[1], self.block_days, begin)
         lonely = np.broadcast_to(observed.sum(0) < FEW, observed.shape)
         far = (distance_to_observation(observed) > FAR_DAYS[0]) & ~lonely
         others = observed & ~lonely
@@ -172,15 +212,40 @@ class Forward:
             plans.append(_Plan("blind", k, features, seen, own, config.networks, seed + k))
         for k in range(folds):
             own, seen = by_block == k, observed & (by_block != k)
-            statistics = _with_statistics(features, ssm, seen)
+            statistics = with_statistics(features, ssm, seen)
             plans.append(_Plan("known", k, statistics, seen, own | (~observed & ~far), config.networks, seed + k))
         always = self.complete and not self.fitted
         if always or lonely.any():
             plans.append(_Plan("strangers", 0, features, others, lonely, config.strangers, seed))
         if always or far.any():
-            statistics = _with_statistics(features, ssm, observed)
+            statistics = with_statistics(features, ssm, observed)
             plans.append(_Plan("far", 0, statistics, observed, far, config.far, seed))
         return plans
+
+    def save(self, folder: Path) -> None:
+        """Write every member as it saves itself, the rest as JSON."""
+        for key, members in self.models.items():
+            for k, member in enumerate(members):
+                member.save(folder / key / str(k))
+        about = {
+            "config": asdict(self.config), "seed": self.seed, "complete": self.complete, "spacing": self.spacing,
+            "origin": self.origin, "level": self.level, "by_day": self.by_day, "block_days": self.block_days,
+            "first_day": self.first_day, "folds": list(self.folds.items()),
+            "models": {key: len(members) for key, members in self.models.items()},
+        }  # fmt: skip
+        write_atomically(folder / ABOUT, json.dumps(about, sort_keys=True).encode())
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "auto") -> Forward:
+        """Read what `save` wrote."""
+        about = read_json(folder / ABOUT)
+        out = cls(config_from(about["config"]), about["seed"], device, complete=about["complete"])
+        for name in ("spacing", "level", "by_day", "block_days", "first_day"):
+            setattr(out, name, about[name])
+        out.origin, out.folds, out.fitted = tuple(about["origin"]), dict(about["folds"]), True
+        for key, count in about["models"].items():
+            out.models[key] = [load_model(folder / key / str(k), device=device) for k in range(count)]
+        return out
 
     def _fit(self, plans: Sequence[_Plan], ssm: Float, progress: bool | None) -> None:
         """Fit the members of all plans, side by side."""
@@ -211,16 +276,16 @@ class Forward:
             out[kind][wanted] = first
         return out["blind"], out["known"]
 
-    def _pixel_folds(self, observed: Mask, numbers: NDArray[np.int64], begin: int) -> NDArray[np.int64]:
+    def _pixel_folds(self, observed: Mask, numbers: Index, begin: int) -> Index:
         """The fold of each pixel: one whose blind model has not seen it; that of a day where pixels are very few."""
         if not self.fitted:
             self.by_day = observed.shape[1] < 2 * self.config.folds
         if self.by_day:
-            return _block_folds(observed.shape, self.config.folds, self.seed + 1, numbers, self.block_days, begin)
+            return block_folds(observed.shape, self.config.folds, self.seed + 1, numbers, self.block_days, begin)
         if self.fitted:
             own = np.array([self.folds.get(int(n), int(n) % self.config.folds) for n in numbers])
             return np.broadcast_to(own, observed.shape)
-        folds = _pixel_folds(observed, self.config.folds, self.seed)
+        folds = pixel_folds(observed, self.config.folds, self.seed)
         self.folds = dict(zip(numbers.tolist(), folds[0].tolist(), strict=True))
         return folds
 
@@ -239,4 +304,4 @@ class _Plan:
 
     @property
     def key(self) -> str:
-        return f"{self.kind} {self.fold}"
+        return f"{self.kind}-{self.fold}"

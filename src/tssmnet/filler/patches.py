@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from tssmnet.filler.evidence import NEIGHBOURS, on_sphere
+from tssmnet.earth import on_sphere
+from tssmnet.filler.evidence import NEIGHBOURS, nearest_pixels, neighbourhood
+from tssmnet.filler.tokens import FINE_KM, NEAR, distant_neighbours
 
 Index = NDArray[np.int64]
 
@@ -28,19 +30,25 @@ class Surroundings:
     """
 
     def __init__(self, lat: NDArray[np.float64], lon: NDArray[np.float64]) -> None:
+        self._lat, self._lon = lat, lon
         self._places = on_sphere(lat, lon)
         self._tree = cKDTree(self._places)
+        self._fine = neighbourhood(lat, lon).spacing < FINE_KM
+        self.size = NEIGHBOURS + 1 + (NEAR if self._fine else 0)
 
     def around(self, numbers: Index) -> Index:
-        """These pixels and the `NEIGHBOURS` nearest of each, sorted.
+        """These pixels, the `NEIGHBOURS` nearest of each and, on a fine grid, those that tokens come from; sorted.
 
         Examples
         --------
         >>> Surroundings(np.zeros(100), np.arange(100.0)).around(np.array([0, 50]))[[0, 24, 25, -1]].tolist()
         [0, 24, 38, 62]
         """
-        _, nearest = self._tree.query(self._places[numbers], min(NEIGHBOURS + 1, len(self._places)))
-        return np.union1d(numbers, np.ravel(nearest))
+        nearest = nearest_pixels(self._tree, self._places[numbers], NEIGHBOURS + 1)[1]
+        around = np.union1d(numbers, nearest.ravel())
+        if not self._fine or len(self._places) < 2:
+            return around
+        return np.union1d(around, distant_neighbours(self._lat, self._lon, numbers).ravel())
 
 
 def draw_patches(counts: Index, surroundings: Surroundings, rows: int, seed: int) -> Index:
@@ -53,7 +61,7 @@ def draw_patches(counts: Index, surroundings: Surroundings, rows: int, seed: int
     surroundings
         Of all pixels.
     rows
-        Observations wanted in all.
+        About how many observations in all.
     seed
         Of the places of the patches.
 
@@ -62,7 +70,7 @@ def draw_patches(counts: Index, surroundings: Surroundings, rows: int, seed: int
     Numbers of the pixels, sorted.
     """
     seen = np.flatnonzero(counts)
-    patches = min(len(seen), max(1, int(rows / ((NEIGHBOURS + 1) * counts[seen].mean()))))
+    patches = min(len(seen), max(1, int(rows / (surroundings.size * counts[seen].mean()))))
     edges = np.linspace(0, len(seen), patches + 1)
     places = edges[:-1] + np.random.default_rng(seed).random(patches) * np.diff(edges)
     return surroundings.around(seen[places.astype(np.int64)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,6 @@ from tssmnet.filler.config import FillerConfig, settings
 from tssmnet.filler.fill import Learned, answer, apply, first_values, learn
 from tssmnet.filler.forward import Case
 from tssmnet.filler.patches import Surroundings, draw_patches
-from tssmnet.filler.saved import load_parts, save_parts
 from tssmnet.reconstruction.blocks import Blocks, cut
 from tssmnet.reconstruction.by_samples import look_through
 from tssmnet.reconstruction.fitted import Recipe
@@ -92,13 +92,12 @@ class FillerModel:
 
     def save(self, folder: Path) -> None:
         """Keep what was learned as XGBoost UBJSON, safetensors and JSON."""
-        save_parts(folder, self.learned.forward, self.learned.correction, self.learned.ranges)
+        self.learned.save(folder)
 
     @classmethod
     def load(cls, folder: Path, recipe: Recipe) -> Self:
         """What `save` wrote."""
-        forward, correction, ranges = load_parts(folder, recipe.device)
-        return cls(recipe, Learned(correction.config, forward, correction, ranges))
+        return cls(recipe, Learned.load(folder, recipe.device))
 
     @classmethod
     def whole(cls, cube: xr.Dataset, rows: int, block_bytes: int) -> bool:
@@ -124,6 +123,10 @@ class FillerModel:
     def first_block(self, blocks: Blocks, index: int) -> dict[str, NDArray[Any]]:
         """Values of the forward models, which look at their own pixel only, a few pixels at a time."""
         pixels, numbers = blocks.load(index), blocks.grid.pixels(index)
+        if self.learned.forward.level is not None:  # a short record is small, whatever its map
+            record = Blocks(blocks.cube[["ssm"]], blocks.grid, blocks.block_bytes)
+            whole = record.load_pixels(np.arange(math.prod(blocks.grid.sizes)))
+            return dict(zip(self.FIRST, first_values(pixels, self.learned, numbers, whole), strict=True))
         out = {name: np.full(pixels["ssm"].shape, np.nan, np.float32) for name in self.FIRST}
         alive = np.flatnonzero(predictable(pixels).any(0) | np.isfinite(pixels["ssm"].values).any(0))
         most = max(1, blocks.block_bytes // (PIXEL_DAY_BYTES * pixels.sizes["time"]))
