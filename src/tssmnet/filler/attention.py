@@ -24,6 +24,9 @@ UNIT = 0.03
 LEVELS = (0.05, 0.25, 0.75, 0.95)
 """Shares of errors below the ends of the 90 % and the 50 % interval, as they are learned."""
 
+SIGNS = (-1.0, -1.0, 1.0, 1.0)
+"""On which side of the value each end lies."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -71,8 +74,7 @@ def loss(out: Tensor, target: Tensor) -> Tensor:
     """
     mean = out[:, 0]
     level = torch.tensor(LEVELS)
-    sign = torch.where(level < 0.5, -1.0, 1.0)
-    miss = (target - mean.detach()).unsqueeze(1) - sign * out[:, 1:]  # (b, 4)
+    miss = (target - mean.detach()).unsqueeze(1) - torch.tensor(SIGNS) * out[:, 1:]  # (b, 4)
     pinball = torch.maximum(level * miss, (level - 1) * miss).mean()
     squared: Tensor = ((target - mean) ** 2).mean() + pinball
     return squared

@@ -58,8 +58,6 @@ class FillerConfig:
         Part of the attentive network in the correction; the rest is boosting's.
     kernel
         Covariance of a pixel's residuals in time.
-    coverage
-        Share of errors that the interval ``ssm_lower`` to ``ssm_upper`` is to contain.
     few_events
         Days (of each region) below which the cube is too short to learn a correction from: the one learned elsewhere
         serves, see `tssmnet.filler.prior`.
@@ -84,7 +82,6 @@ class FillerConfig:
     rate: float = 2.5e-3
     share: float = 0.6
     kernel: Kernel = field(default_factory=Kernel)
-    coverage: float = 0.9
     few_events: int = 120
     few: int = FEW
     ignore: tuple[str, ...] = ()

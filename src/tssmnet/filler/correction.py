@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors.torch
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from tssmnet.disk import write_atomically
-from tssmnet.filler.attention import UNIT, Attentive, Shape, loss
+from tssmnet.filler.attention import LEVELS, SIGNS, UNIT, Attentive, Shape, loss
 from tssmnet.filler.config import FAR_DAYS, FillerConfig, config_from
 from tssmnet.filler.ensemble import fitting
 from tssmnet.filler.evidence import FEW, Float, Index
@@ -100,12 +100,13 @@ def kept_tokens(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.
     return kept
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """Filled values of n days, (n,), m3 m-3: value, ends of the interval, standard deviation of the errors."""
+class Estimate(NamedTuple):
+    """Filled values of n days, (n,), m3 m-3: value, the ends at `LEVELS`, standard deviation of the errors."""
 
     value: Float
     lower: Float
+    q25: Float
+    q75: Float
     upper: Float
     std: Float
 
@@ -126,8 +127,7 @@ class Correction:
     names: tuple[str, ...] = ()
     trees: list[Any] = field(default_factory=list)
     networks: list[Learner] = field(default_factory=list)
-    low: Side | None = None
-    high: Side | None = None
+    sides: tuple[Side, ...] = ()
     spread: float = 1.0
 
     def fit(self, rows: Rows, region: Index, progress: bool | None = None) -> Correction:
@@ -198,38 +198,36 @@ class Correction:
     def _fit_intervals(self, rows: Rows, answer: Float, event: Index) -> None:
         value = rows.first + answer[:, 0]
         error, groups = (rows.target - value).astype(np.float32), grouped(rows, value, self.config.few)
-        level = (1 + self.config.coverage) / 2
-        self.low = calibrate(-error / answer[:, 1], groups, event, level, self.low)
-        self.high = calibrate(error / answer[:, 4], groups, event, level, self.high)
-        width = answer[:, 1] * self.low.stretch(groups) + answer[:, 4] * self.high.stretch(groups)
+        levels = [max(level, 1 - level) for level in LEVELS]
+        scores = [sign * error / answer[:, 1 + k] for k, sign in enumerate(SIGNS)]
+        self.sides = tuple(
+            calibrate(score, groups, event, level, start)
+            for score, level, start in zip(scores, levels, self.sides or (None,) * len(LEVELS), strict=True)
+        )
+        width = answer[:, 1] * self.sides[0].stretch(groups) + answer[:, 4] * self.sides[3].stretch(groups)
         self.spread = float(np.sqrt(np.mean((error / width) ** 2)))
 
     def predict(self, rows: Rows) -> Estimate:
-        """Value and interval of each row."""
-        assert self.low is not None
-        assert self.high is not None
+        """Value and ends of the intervals of each row."""
         rows = self._heeded(rows)
         answer = self._mean_of(rows, np.arange(len(rows)), self._all)
         value = np.clip(rows.first + answer[:, 0], 0, 1)
         groups = grouped(rows, value, self.config.few)
         frost = np.where(rows.column("warmth_0") < 0, np.float32(FROST), np.float32(1))
-        below = answer[:, 1] * self.low.stretch(groups) * frost
-        above = answer[:, 4] * self.high.stretch(groups) * frost
-        lower, upper = np.clip(value - below, 0, 1), np.clip(value + above, 0, 1)
-        return Estimate(value, lower, upper, (below + above) * np.float32(self.spread))
+        away = [answer[:, 1 + k] * side.stretch(groups) * frost for k, side in enumerate(self.sides)]
+        away[1], away[2] = np.minimum(*away[:2]), np.minimum(*away[2:])
+        low, q25, q75, high = (np.clip(value + sign * way, 0, 1) for sign, way in zip(SIGNS, away, strict=True))
+        return Estimate(value, low, q25, q75, high, (away[0] + away[3]) * np.float32(self.spread))
 
     def save(self, folder: Path) -> None:
         """Write boosters as UBJSON, networks as safetensors, the rest as JSON."""
-        assert self.low is not None
-        assert self.high is not None
         for k, tree in enumerate(self.trees):
             tree.save(folder / f"trees-{k}")
         weights = {f"{k}.{n}": v for k, m in enumerate(self.networks) for n, v in m.net.state_dict().items()}
         write_atomically(folder / WEIGHTS, safetensors.torch.save(weights))
         about = {
             "config": asdict(self.config), "seed": self.seed, "names": self.names, "trees": len(self.trees),
-            "networks": [asdict(m.net.shape) for m in self.networks], "spread": self.spread,
-            "low": asdict(self.low), "high": asdict(self.high),
+            "networks": [asdict(m.net.shape) for m in self.networks], "spread": self.spread,"sides": [asdict(side) for side in self.sides],
         }  # fmt: skip
         write_atomically(folder / ABOUT, json.dumps(about, indent=1).encode())
 
@@ -245,7 +243,7 @@ class Correction:
             learner.net = Attentive(Shape(**shape))
             learner.net.load_state_dict({n.partition(".")[2]: v for n, v in weights.items() if n.startswith(f"{k}.")})
             out.networks.append(learner)
-        out.low, out.high, out.spread = Side(**about["low"]), Side(**about["high"]), about["spread"]
+        out.sides, out.spread = tuple(Side(**side) for side in about["sides"]), about["spread"]
         return out
 
     def _heeded(self, rows: Rows) -> Rows:

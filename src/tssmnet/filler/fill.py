@@ -48,6 +48,9 @@ from tssmnet.progress import bar
 
 ABOUT = "filler.json"
 
+ENDS = ("ssm_lower", "ssm_q25", "ssm_q75", "ssm_upper")
+"""Variables of the output at the levels of `tssmnet.filler.attention.LEVELS`."""
+
 STRETCH = 100_000
 """Pixel-days that are filled at a time."""
 
@@ -185,7 +188,8 @@ def answer(
     -------
     xarray.Dataset
         On (time, pixel), m3 m-3: ``ssm``, ``ssm_model``, ``ssm_std`` (standard deviation of model minus observation),
-        ``ssm_lower`` and ``ssm_upper`` (the interval), ``source`` (see `tssmnet.cube.SOURCE_FLAGS`),
+        ``ssm_lower`` and ``ssm_upper`` (ends of the 90 % interval), ``ssm_q25`` and ``ssm_q75`` (of the 50 % interval),
+        ``source`` (see `tssmnet.cube.SOURCE_FLAGS`),
         ``days_to_observation`` and ``km_to_observation``.
     """
     place = np.arange(case.observed.shape[1]) if place is None else place
@@ -196,15 +200,12 @@ def answer(
     source = np.where(frozen(pixels), SOURCE_FLAGS["filled_frozen"], SOURCE_FLAGS["filled"])
     source = np.where(beyond_training(case.features, learned.ranges), SOURCE_FLAGS["filled_extrapolated"], source)
     source = np.where(observed, SOURCE_FLAGS["observed"], np.where(known, source, SOURCE_FLAGS["outside"]))
-    mean, lower, upper, std = (
-        np.where(known, v, np.float32(np.nan)) for v in (found.value, found.lower, found.upper, found.std)
-    )
+    value, *ends, std = (np.where(known, v, np.float32(np.nan)) for v in found)
     arrays = {
-        "ssm": np.where(observed, ssm, mean.astype(ssm.dtype)),
-        "ssm_model": mean,
+        "ssm": np.where(observed, ssm, value.astype(ssm.dtype)),
+        "ssm_model": value,
         "ssm_std": std,
-        "ssm_lower": lower,
-        "ssm_upper": upper,
+        **dict(zip(ENDS, ends, strict=True)),
         "source": source.astype(np.int8),
         "days_to_observation": distance_to_observation(observed),
         "km_to_observation": distance_in_space(case.observed, case.around)[:, place],
@@ -224,14 +225,13 @@ def _everywhere(
 
     Of the pixels at `place` only, and there of those `alive`: nothing is worked out where nothing is known.
     """
-    out = np.full((4, len(case.observed), len(place)), np.nan, np.float32)
+    out = np.full((len(Estimate._fields), len(case.observed), len(place)), np.nan, np.float32)
     known, days, inside = known_of(case, case.record, case.observed), weather(pixels), np.flatnonzero(alive)
     step = max(1, STRETCH // max(1, len(inside)))
     for start in bar(range(0, len(case.observed) if len(inside) else 0, step), "filling", progress=progress):
         stretch = np.arange(start, min(start + step, len(case.observed)))
         time, here = (v.ravel() for v in np.meshgrid(stretch, inside, indexing="ij"))
-        found = correction.predict(rows_at(known, days, time, place[here], place=here))
-        out[:, time, here] = found.value, found.lower, found.upper, found.std
+        out[:, time, here] = correction.predict(rows_at(known, days, time, place[here], place=here))
     return Estimate(*out)
 
 

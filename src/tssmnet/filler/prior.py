@@ -39,7 +39,7 @@ def shipped() -> Correction:
 
 def fitted_to(prior: Correction, rows: Rows, region: Index, config: FillerConfig) -> Correction:
     """A prior whose intervals are drawn to what a short cube's own lessons say, as far as its days allow."""
-    own = replace(prior.config, coverage=config.coverage, ignore=config.ignore)
+    own = replace(prior.config, ignore=config.ignore)
     return replace(prior, config=own).calibrated(rows, region)
 
 

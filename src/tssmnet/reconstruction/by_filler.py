@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tssmnet.cube import dynamic_names, predictable, roles, to_pixels
 from tssmnet.errors import TssmnetError
 from tssmnet.filler.config import FillerConfig, settings
-from tssmnet.filler.fill import Learned, answer, apply, first_values, learn
+from tssmnet.filler.fill import ENDS, Learned, answer, apply, first_values, learn
 from tssmnet.filler.forward import Case
 from tssmnet.filler.patches import Surroundings, draw_patches
 from tssmnet.reconstruction.blocks import Blocks, cut
@@ -48,7 +48,7 @@ class FillerModel:
 
     FEATURES: ClassVar[bool] = True
     EXTRA: ClassVar[tuple[str, ...]] = (
-        "ssm_model", "ssm_std", "ssm_lower", "ssm_upper", "days_to_observation", "km_to_observation",
+        "ssm_model", "ssm_std", *ENDS, "days_to_observation", "km_to_observation",
     )  # fmt: skip
     FIRST: ClassVar[tuple[str, ...]] = ("blind", "known")
     LOOKS_AT_PREDICTORS: ClassVar[bool] = True
