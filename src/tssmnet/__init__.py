@@ -10,9 +10,12 @@ if TYPE_CHECKING:
     from tssmnet.cube import check_cube, open_cube, write_cube
     from tssmnet.features.descriptors import temporal_descriptors
     from tssmnet.metrics.scores import score
+    from tssmnet.reconstruction.members import members
     from tssmnet.reconstruction.memory import reconstruct
 
-__all__ = ["__version__", "check_cube", "open_cube", "reconstruct", "score", "temporal_descriptors", "write_cube"]
+__all__ = [
+    "__version__", "check_cube", "members", "open_cube", "reconstruct", "score", "temporal_descriptors", "write_cube",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -11,4 +11,5 @@ PUBLIC = {
     "temporal_descriptors": "features.descriptors",
     "score": "metrics.scores",
     "reconstruct": "reconstruction.memory",
+    "members": "reconstruction.members",
 }

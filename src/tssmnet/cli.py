@@ -1,4 +1,4 @@
-"""The command ``tssmnet``: data, cube, reconstruct, extend, validate, book, evaluate."""
+"""The command ``tssmnet``: data, cube, reconstruct, extend, members, validate, book, evaluate."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _line_of(error: Exception, options: argparse.Namespace) -> str:
     text = sentence(error)
     if isinstance(error, TssmnetError):
         return text.replace(" has 1 fault:\n  1. ", ": ")
-    named = [str(getattr(options, n)) for n in ("cube", "stations", "out") if getattr(options, n, None)]
+    named = [str(getattr(options, n)) for n in ("cube", "filled", "stations", "out") if getattr(options, n, None)]
     names_one = getattr(error, "filename", None) is not None or any(name in text for name in named)
     files = "" if names_one else " ".join(named)
     known = isinstance(error, ModuleNotFoundError) or (isinstance(error, OSError) and error.errno is not None)
@@ -141,6 +141,7 @@ def parser() -> argparse.ArgumentParser:
     _add_cube(commands)
     _add_reconstruct(commands)
     _add_extend(commands)
+    _add_members(commands)
     _add_validate(commands)
     _add_book(commands)
     _add_evaluate(commands)
@@ -307,6 +308,24 @@ def _extend(options: argparse.Namespace) -> int:
 
     days = options.revised_days
     print(extend(options.cube, options.out, options.model, revised_days=days, **_filling(options)))
+    return 0
+
+
+def _add_members(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("members", help="draw series that may have been, for the error of sums and means")
+    command.add_argument("filled", metavar="FILLED", help="a cube that the filler has filled, .zarr or .nc")
+    command.add_argument("out", metavar="OUT", help="where the members go, .zarr")
+    command.add_argument("--count", type=int, default=20, help="how many (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=0)
+    command.set_defaults(run=_members)
+
+
+def _members(options: argparse.Namespace) -> int:
+    from tssmnet.progress import quiet
+    from tssmnet.reconstruction.members import members_file
+
+    members_file(options.filled, options.out, options.count, options.seed, progress=not quiet())
+    print(f"{options.out}: {options.count} members, seed {options.seed}")
     return 0
 
 

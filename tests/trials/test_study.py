@@ -6,7 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
+from tssmnet.filler.fill import ENDS
 from tssmnet.gaps import GAP_KINDS
 from tssmnet.models import MODELS
 from tssmnet.provenance import results_stamp
@@ -82,16 +84,25 @@ def test_strata_sum_up_to_the_whole(bench, results):
     assert "1" in results[0]["strata"]["days"]
 
 
-def test_reliability_of_errors_that_are_as_stated():
+def normal_estimate(shape, std):
+    """The quantiles of a normal error around zero."""
+    zero = np.zeros(shape)
+    away = dict(zip(ENDS, norm.ppf([0.05, 0.25, 0.75, 0.95]), strict=True))
+    return study.Estimate(zero, {name: zero + std * z for name, z in away.items()})
+
+
+def test_quantiles_of_errors_that_are_as_stated_hold_and_bold_ones_do_not():
     rng = np.random.default_rng(0)
     truth, hidden = rng.normal(0, 0.02, (400, 50)), np.ones((400, 50), bool)
-    zero = np.zeros_like(truth)
-    fair = study.Estimate(zero, zero + 0.02, zero - 0.0329, zero + 0.0329)
-    told = study.reliability(truth, fair, hidden)
-    assert told["coverage"] == pytest.approx(0.9, abs=0.01)
-    assert all(share == pytest.approx(float(q), abs=0.015) for q, share in told["levels"].items())
-    bold = study.reliability(truth, study.Estimate(zero, zero + 0.01, zero - 0.0164, zero + 0.0164), hidden)
+    found = study.reliability(truth, normal_estimate(truth.shape, 0.02), hidden)
+    assert found["coverage"] == pytest.approx(0.9, abs=0.01)
+    assert found["coverage_50"] == pytest.approx(0.5, abs=0.015)
+    assert all(share == pytest.approx(float(q), abs=0.015) for q, share in found["levels"].items())
+    assert found["interval_score"] == pytest.approx(found["interval_score_constant"], rel=0.02)
+    bold = study.reliability(truth, normal_estimate(truth.shape, 0.01), hidden)
     assert bold["coverage"] < 0.65
+    assert bold["interval_score"] > 1.2 * found["interval_score"]
+    assert bold["crps"] > found["crps"]
 
 
 def test_every_figure_of_others_has_a_run_that_is_compared_with_it():

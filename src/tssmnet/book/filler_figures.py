@@ -108,9 +108,9 @@ def reliability(runs: Iterable[Mapping[str, Any]], held: pd.Series) -> Any:
         for i, (gap, title) in enumerate(GAPS.items()):
             levels = pd.DataFrame([r["intervals"]["levels"] for r in mine if r["gap"] == gap])
             if len(levels):
-                look = {"marker": "osD^v"[i], "markersize": 3, "color": COLOURS[i]}
+                look = {"marker": "osD^vP<>"[i], "markersize": 3, "color": COLOURS[i % len(COLOURS)]}
                 left.plot([float(v) for v in levels], levels.mean(), label=title, **look)
-        left.set(xlabel="stated share of errors", ylabel="found share", aspect="equal", xlim=(0, 1), ylim=(0, 1))
+        left.set(xlabel="stated share below", ylabel="found share below", aspect="equal", xlim=(0, 1), ylim=(0, 1))
         left.legend(fontsize=8)
         right.axhspan(87, 93, color="0.9")
         right.axhline(90, color="0.6", linewidth=1)
@@ -129,10 +129,10 @@ def three_kinds_hidden(observed: Mask, seed: int) -> dict[str, Mask]:
 
 
 def small_settings(rounds: int) -> dict[str, Any]:
-    """Settings of the filler for a small run: boosting only, few rounds."""
+    """Settings of the filler for a small run: few rounds and epochs, no networks in the forward models."""
     boosting = {"rounds": rounds, "rate": 0.12, "depth": 6, "columns": 0.4, "patience": 0}
-    none: dict[str, Any] = dict.fromkeys(("networks", "strangers", "far", "corrector"), ())
-    return {"folds": 2, "rows": 20_000, **none, **dict.fromkeys(("forward", "boosting", "spread"), boosting)}
+    none: dict[str, Any] = dict.fromkeys(("networks", "strangers", "far"), ())
+    return {"folds": 2, "rows": 20_000, "epochs": 2, **none, **dict.fromkeys(("forward", "boosting"), boosting)}
 
 
 def ablation_table(answers: Mapping[str, xr.Dataset], record: NDArray[Any], hidden: Mapping[str, Mask]) -> pd.DataFrame:

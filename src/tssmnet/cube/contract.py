@@ -118,4 +118,4 @@ def from_pixels(pixels: xr.Dataset, like: xr.Dataset) -> xr.Dataset:
     index = pd.MultiIndex.from_product([range(n) for n in shape], names=space)
     grid = plain.assign_coords(xr.Coordinates.from_pandas_multiindex(index, "pixel")).unstack("pixel").drop_vars(space)
     coords = {c: v for c, v in like.coords.items() if "time" not in v.dims}
-    return grid.assign_coords(coords).transpose("time", *space, missing_dims="ignore")
+    return grid.assign_coords(coords).transpose(..., "time", *space, missing_dims="ignore")

@@ -227,7 +227,8 @@ class Correction:
         write_atomically(folder / WEIGHTS, safetensors.torch.save(weights))
         about = {
             "config": asdict(self.config), "seed": self.seed, "names": self.names, "trees": len(self.trees),
-            "networks": [asdict(m.net.shape) for m in self.networks], "spread": self.spread,"sides": [asdict(side) for side in self.sides],
+            "networks": [asdict(m.net.shape) for m in self.networks], "spread": self.spread,
+            "sides": [asdict(side) for side in self.sides],
         }  # fmt: skip
         write_atomically(folder / ABOUT, json.dumps(about, indent=1).encode())
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from tssmnet.earth import on_sphere
+from tssmnet.cube.earth import on_sphere
 from tssmnet.filler.evidence import NEIGHBOURS, nearest_pixels, neighbourhood
 from tssmnet.filler.tokens import FINE_KM, NEAR, distant_neighbours
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from tssmnet.earth import arc_km, on_sphere
+from tssmnet.cube.earth import arc_km, on_sphere
 from tssmnet.filler.evidence import Float, Index, Mask
 
 CELL_DEGREES, DAY_KM = 0.5, 100.0

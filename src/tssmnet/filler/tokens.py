@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from tssmnet.earth import on_sphere
+from tssmnet.cube.earth import on_sphere
 from tssmnet.filler.evidence import Neighbourhood, nearest_pixels
 
 Float = NDArray[np.float32]

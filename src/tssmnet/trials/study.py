@@ -37,7 +37,8 @@ from tssmnet.errors import TssmnetError, require_known, require_whole
 from tssmnet.features.build import FEATURE_SETS, build_features
 from tssmnet.features.samples import Features
 from tssmnet.filler.evidence import distance_to_observation
-from tssmnet.gaps import GAP_KINDS, simulate_gaps
+from tssmnet.filler.fill import ENDS
+from tssmnet.gaps import GAP_KINDS, HOLES, simulate_gaps, simulate_holes
 from tssmnet.provenance import ROOT, content_hash, library_hashes, stamp
 from tssmnet.reconstruction.fitted import RECONSTRUCTORS, choose, kind_of, learn
 from tssmnet.trials.trial import fit_around, scores_on
@@ -56,16 +57,19 @@ SPLIT = "2016-04-01"
 SCORES = ("rmse", "ubrmse", "r", "r2", "r2_within", "bias", "n")
 """What each run is scored by; `SCORES_NOTE` says over what."""
 
-GAPS = GAP_KINDS | {"few": "whole pixels but ten days"}
-"""Kinds of gaps here: the four, and hidden pixels of which `OWN_DAYS` observations are left."""
+GAPS = GAP_KINDS | {"few": "whole pixels but ten days"} | HOLES
+"""Kinds of gaps here: the four, hidden pixels of which `OWN_DAYS` observations are left, and holes as wide as real."""
+
+NEW_PIXELS = ("pixels", "regions")
+"""Kinds that hide all of a pixel, which then has no descriptors."""
 
 OWN_DAYS = 10
 
 DISTANCES = {"1": 1.5, "2 to 3": 3.5, "4 to 7": 7.5, "8 to 15": 15.5, "more than 15": 1e6, "none": np.inf}
 """Classes of the distance to the pixel's nearest remaining observation, and their upper ends, days."""
 
-LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-"""Shares of errors at which the stated standard deviations are checked."""
+QUANTILES = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
+"""Levels that the CRPS is taken over; the filled value stands for the median."""
 
 SCORES_NOTE = (
     "m3 m-3. RMSE, bias and R2 are pooled over the hidden pixel-days; ubRMSE: each pixel's own means over its hidden "
@@ -74,7 +78,7 @@ SCORES_NOTE = (
     "fall back on means."
 )
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised whenever `do_run` or `scores_of` changes what comes out; part of the key of each run."""
 
 ALL = tuple(GAP_KINDS)
@@ -159,7 +163,7 @@ def filler_plan() -> list[Run]:
             mask = 0 if gap == "ahead" else seed
             for model, features in BESIDE:
                 if RECONSTRUCTORS[model].seeded or seed == mask:
-                    own = _without_descriptors(features) if gap == "pixels" else features
+                    own = _without_descriptors(features) if gap in NEW_PIXELS else features
                     runs.append(Run(model, own, gap, mask, seed if RECONSTRUCTORS[model].seeded else 0))
     return _in_order(runs)
 
@@ -219,6 +223,9 @@ class Bench:
             first = int(np.searchsorted(self.pixels["time"].values, np.datetime64(self.split)))
         if run.gap == "few":
             return spare(simulate_gaps(self.observed, "pixels", run.mask_seed), OWN_DAYS, run.mask_seed)
+        if run.gap in HOLES:
+            lat, lon = self.pixels["lat"].values, self.pixels["lon"].values
+            return simulate_holes(self.observed, run.gap, lat, lon, run.mask_seed)
         return simulate_gaps(self.observed, run.gap, run.mask_seed, split=first)
 
     def features(self, run: Run, training: NDArray[np.bool_]) -> Features:
@@ -261,12 +268,10 @@ def modules_of(model: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a model says of every hidden observation; (time, pixel), m3 m-3. Not all models give an error."""
+    """What a model says of every hidden observation; (time, pixel), m3 m-3. Not all models give quantiles."""
 
     mean: NDArray[np.floating[Any]]
-    std: NDArray[np.floating[Any]] | None = None
-    lower: NDArray[np.floating[Any]] | None = None
-    upper: NDArray[np.floating[Any]] | None = None
+    quantiles: Mapping[str, NDArray[np.floating[Any]]] | None = None
 
 
 def do_run(bench: Bench, run: Run) -> dict[str, Any]:
@@ -276,11 +281,11 @@ def do_run(bench: Bench, run: Run) -> dict[str, Any]:
     predict = _predict_whole if run.features == OWN else _predict_samples
     estimate = predict(bench, run, hidden)
     spent = {"seconds": round(time.perf_counter() - started, 2), "cpu_seconds": round(time.process_time() - cpu, 2)}
-    told = {
+    detail = {
         "strata": strata_of(bench, estimate, hidden),
-        "intervals": None if estimate.std is None else reliability(bench.record, estimate, hidden),
+        "intervals": None if estimate.quantiles is None else reliability(bench.record, estimate, hidden),
     }
-    return asdict(run) | {"params": dict(run.params)} | scores_of(bench.record, estimate.mean, hidden) | told | spent
+    return asdict(run) | {"params": dict(run.params)} | scores_of(bench.record, estimate.mean, hidden) | detail | spent
 
 
 def _predict_samples(bench: Bench, run: Run, hidden: NDArray[np.bool_]) -> Estimate:
@@ -294,7 +299,7 @@ def _predict_whole(bench: Bench, run: Run, hidden: NDArray[np.bool_]) -> Estimat
     pixels = bench.pixels.assign(ssm=masked.assign_attrs(bench.pixels["ssm"].attrs))
     recipe = choose(run.model, None, dict(run.params), run.model_seed, bench.device)
     filled = learn(pixels, recipe).fill(pixels)
-    return Estimate(*(filled[n].values for n in ("ssm_model", "ssm_std", "ssm_lower", "ssm_upper")))
+    return Estimate(filled["ssm_model"].values, {n: filled[n].values for n in ENDS})
 
 
 def strata_of(bench: Bench, estimate: Estimate, hidden: NDArray[np.bool_]) -> dict[str, dict[str, list[float]]]:
@@ -303,7 +308,7 @@ def strata_of(bench: Bench, estimate: Estimate, hidden: NDArray[np.bool_]) -> di
     By the distance to the pixel's nearest remaining observation and by season; sums, so that runs can be pooled.
     """
     square = np.where(hidden, (estimate.mean - bench.record) ** 2, 0).astype(np.float64)
-    inside = None if estimate.lower is None else _inside(bench.record, estimate)
+    inside = None if estimate.quantiles is None else _inside(bench.record, estimate)
     days = distance_to_observation(bench.observed & ~hidden)
     month = bench.pixels["time"].dt.month.values[:, None]
     distance = np.searchsorted(list(DISTANCES.values()), days)
@@ -320,22 +325,37 @@ def strata_of(bench: Bench, estimate: Estimate, hidden: NDArray[np.bool_]) -> di
 
 
 def _inside(record: NDArray[Any], estimate: Estimate) -> NDArray[np.bool_]:
-    return np.asarray((estimate.lower <= record) & (record <= estimate.upper))
+    assert estimate.quantiles is not None
+    return np.asarray((estimate.quantiles["ssm_lower"] <= record) & (record <= estimate.quantiles["ssm_upper"]))
 
 
 def reliability(record: NDArray[Any], estimate: Estimate, hidden: NDArray[np.bool_]) -> dict[str, Any]:
-    """How well the stated errors hold: share inside the 90 % interval, its mean width, and shares at `LEVELS`.
+    """How well the stated quantiles hold on hidden observations.
 
-    At level q an error counts that is at most the standard deviation times the normal quantile of (1 + q) / 2.
+    Shares inside the 90 and the 50 % interval, share below and above the former and its mean width (m3 m-3); share of
+    observations below each quantile; interval score (Gneiting and Raftery 2007) and CRPS, by the quantiles and the
+    mean between them; the interval score of the best interval of one width, which needs the truth to be known.
     """
-    from scipy.stats import norm
+    from scoringrules import crps_quantile, interval_score
 
-    error = np.abs(estimate.mean - record)[hidden] / estimate.std[hidden]  # type: ignore[index]
-    width = (estimate.upper - estimate.lower)[hidden]  # type: ignore[operator]
-    return {
-        "coverage": round(float(_inside(record, estimate)[hidden].mean()), 4),
-        "width": round(float(width.mean()), 5),
-        "levels": {str(q): round(float((error <= norm.ppf((1 + q) / 2)).mean()), 4) for q in LEVELS},
+    assert estimate.quantiles is not None
+    truth, mean = record[hidden].astype(float), estimate.mean[hidden].astype(float)
+    low, q25, q75, high = (estimate.quantiles[n][hidden].astype(float) for n in ENDS)
+    away = np.abs(truth - mean)
+    constant = min(interval_score(away, -h, h, 0.1).mean() for h in np.quantile(away, np.linspace(0.5, 0.99, 50)))
+    found = {
+        "coverage": np.mean((low <= truth) & (truth <= high)),
+        "coverage_50": np.mean((q25 <= truth) & (truth <= q75)),
+        "below": np.mean(truth < low),
+        "above": np.mean(truth > high),
+        "width": np.mean(high - low),
+        "interval_score": interval_score(truth, low, high, 0.1).mean(),
+        "interval_score_constant": constant,
+        "crps": crps_quantile(truth, np.stack([low, q25, mean, q75, high], -1), QUANTILES).mean(),
+    }
+    shares = {str(q): np.mean(truth < v) for q, v in zip((0.05, 0.25, 0.75, 0.95), (low, q25, q75, high), strict=True)}
+    return {name: round(float(v), 5) for name, v in found.items()} | {
+        "levels": {q: round(float(v), 4) for q, v in shares.items()}
     }
 
 
