@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tssmnet.errors import TssmnetError, UnknownNameError
-from tssmnet.gaps import GAP_KINDS, fronts, regions, simulate_gaps, swaths
+from tssmnet.gaps import GAP_KINDS, HOLES, fronts, regions, simulate_gaps, simulate_holes, swaths
 
 
 def observations(days=120, pixels=15, share=0.5, seed=0):
@@ -99,21 +99,14 @@ def map_of(pixels, seed=0):
     return 40 + 10 * rng.random(pixels), 170 + 20 * rng.random(pixels)
 
 
-WIDE = {
-    "swaths": lambda observed, lat, lon, seed: swaths(observed, seed),
-    "fronts": fronts,
-    "regions": regions,
-}
-
-
 @settings(max_examples=25, deadline=None)
-@given(kind=st.sampled_from([*WIDE]), seed=st.integers(0, 2**31), share=st.floats(0.2, 0.9))
+@given(kind=st.sampled_from([*HOLES]), seed=st.integers(0, 2**31), share=st.floats(0.2, 0.9))
 def test_wide_holes_hide_only_observations_and_the_same_seed_the_same(kind, seed, share):
     observed = observations(60, 12, share)
-    hidden = WIDE[kind](observed, *map_of(12), seed)
+    hidden = simulate_holes(observed, kind, *map_of(12), seed)
     assert hidden.any()
     assert not (hidden & ~observed).any()
-    assert np.array_equal(hidden, WIDE[kind](observed, *map_of(12), seed))
+    assert np.array_equal(hidden, simulate_holes(observed, kind, *map_of(12), seed))
 
 
 def test_a_swath_hides_what_another_day_did_not_see():

@@ -2,8 +2,8 @@
 
 Random days alone make a filler look better than it is, since the days around a hidden one are known. Blocks, whole
 pixels and the time ahead do not. But all of these are drawn pixel by pixel, and a neighbour nearly always saw the
-hidden day. Real holes are wide: a swath that was not flown, a frost, a country without data. `swaths`, `fronts` and
-`regions` make such holes out of the cube's own.
+hidden day. Real holes are wide: a swath that was not flown, a frost, a country without data. `simulate_holes` makes
+such holes out of the cube's own.
 """
 
 from __future__ import annotations
@@ -22,6 +22,12 @@ GAP_KINDS: dict[str, str] = {
     "pixels": "whole pixels",
     "ahead": "the time ahead",
 }
+HOLES: dict[str, str] = {
+    "swaths": "the holes of other days",
+    "fronts": "regions for 5 to 40 days",
+    "regions": "all pixels of a region",
+}
+"""Gaps as wide as real ones; kind and what is hidden."""
 
 Mask = NDArray[np.bool_]
 Degrees = NDArray[np.floating[Any]]
@@ -128,15 +134,50 @@ def _ahead(days: int, split: int | None) -> Mask:
 # --- holes as wide as real ones ----------------------------------------------------------------------------------
 
 
+def simulate_holes(observed: Mask, kind: str, lat: Degrees, lon: Degrees, seed: int = 0, fraction: float = 0.2) -> Mask:
+    """Choose the observations that a hole as wide as a real one hides.
+
+    ======= =========================================================================================
+    swaths  on `fraction` of the days what another day did not see, see `swaths`
+    fronts  compact regions for 5 to 40 days until `fraction` of the pixel-days is covered, `fronts`
+    regions all days of compact regions that hold about `fraction` of the observed pixels, `regions`
+    ======= =========================================================================================
+
+    Parameters
+    ----------
+    observed
+        Where there is an observation, shape (time, pixel).
+    kind
+        One of `HOLES`.
+    lat, lon
+        Degrees, shape (pixel,).
+    seed
+        Same seed, same holes.
+    fraction
+        Share to hide, between 0 and 1.
+
+    Returns
+    -------
+    numpy.ndarray of bool
+        Shape (time, pixel), true where hidden; a subset of `observed`.
+    """
+    require_known(kind, HOLES, "kind of holes")
+    if kind == "swaths":
+        return swaths(observed, seed, fraction)
+    if kind == "fronts":
+        return fronts(observed, lat, lon, seed, fraction)
+    return regions(observed, lat, lon, seed, fraction)
+
+
 def swaths(observed: Mask, seed: int = 0, fraction: float = 0.2, lengths: tuple[int, int] = (1, 1)) -> Mask:
     """Lay the holes of another stretch of days over a stretch, on `fraction` of the days that saw anything.
 
     Parameters
     ----------
     observed
-        Where there is an observation, shape (time, pixel).
+        Shape (time, pixel).
     seed, fraction
-        Same seed, same holes; share of the days, between 0 and 1.
+        As in `simulate_holes`.
     lengths
         Shortest and longest stretch, days, both included.
 
@@ -185,10 +226,8 @@ def fronts(
 
     Parameters
     ----------
-    observed, seed, fraction
-        As in `swaths`; share of the pixel-days.
-    lat, lon
-        Degrees, shape (pixel,).
+    observed, lat, lon, seed, fraction
+        As in `simulate_holes`.
     lengths
         Shortest and longest time, days; at most a third of the record.
     share
@@ -217,7 +256,7 @@ def regions(observed: Mask, lat: Degrees, lon: Degrees, seed: int = 0, fraction:
     Parameters
     ----------
     observed, lat, lon, seed, fraction
-        As in `fronts`; share of the observed pixels.
+        As in `simulate_holes`.
     places
         About how many regions.
 

@@ -43,12 +43,12 @@ def test_members_have_the_quantiles_and_the_mean_of_the_filled_cube(drawn):
 
 
 def test_errors_go_together_in_time_and_space_as_stated():
-    d = Dependence(slow=0.6, days=6.0, common=0.7, km=200.0)
+    d = Dependence(slow=0.6, slow_days=6.0, fast_days=0.5, common=0.7, km=200.0)
     lat, lon = np.array([40.0, 40.9]), np.array([0.0, 0.0])
     draws = Draws(np.zeros((300, 2), bool), lat, lon, d)
     z = np.stack([draws.member(1, k) for k in range(60)])
     assert z.std() == pytest.approx(1, abs=0.03)
-    assert np.mean(z[:, 1:] * z[:, :-1]) == pytest.approx(0.6 * np.exp(-1 / 6), abs=0.03)
+    assert np.mean(z[:, 1:] * z[:, :-1]) == pytest.approx(0.6 * np.exp(-1 / 6) + 0.4 * np.exp(-2), abs=0.03)
     assert np.mean(z[:, 8:] * z[:, :-8]) == pytest.approx(0.6 * np.exp(-8 / 6), abs=0.03)
     assert np.mean(z[..., 0] * z[..., 1]) == pytest.approx(0.7 * np.exp(-100 / 200), abs=0.05)
 

@@ -4,10 +4,10 @@ A filled cube gives each day its own interval. The error of a weekly mean, of a 
 how errors of days and pixels go together. A member draws them together: standard normal numbers that are correlated in
 time and space and know of the observations, put through each day's quantiles. What was observed stays as it is.
 
-The numbers are a sum of a slow part (an Ornstein-Uhlenbeck process) and one that is new every day, each partly common
-to the pixels around (random Fourier features of an exponential covariance; Rahimi and Recht 2007) and partly the
-pixel's own. Both depend on the seed, the day's place in the record and the place alone: any part of a map has the
-values that it has in the whole.
+The numbers are a sum of a slow and a fast part (Ornstein-Uhlenbeck processes), each partly common to the pixels around
+(random Fourier features of an exponential covariance; Rahimi and Recht 2007) and partly the pixel's own. They depend on
+the seed, the day's place in the record and the pixel's place alone: any part of a map has the values that it has in the
+whole.
 """
 
 from __future__ import annotations
@@ -61,18 +61,19 @@ class Dependence:
     Parameters
     ----------
     slow
-        Share of the variance that is carried from day to day.
-    days
-        e-folding time of the slow part.
+        Share of the slow part in the variance.
+    slow_days, fast_days
+        e-folding times of both parts.
     common
         Share of each part that is common to the pixels around.
     km
         e-folding distance of the common share.
     """
 
-    slow: float = 0.55
-    days: float = 5.8
-    common: float = 0.8
+    slow: float = 0.52
+    slow_days: float = 15.0
+    fast_days: float = 0.8
+    common: float = 0.85
     km: float = 150.0
 
 
@@ -198,20 +199,22 @@ class Draws:
         self.observed, self.dependence = observed, dependence
         self._lat, self._lon, self._place = lat, lon, EARTH_KM * on_sphere(lat, lon)
         self._before, self._after = _distances(observed)
-        self._rho = float(np.exp(-1 / dependence.days))
 
     def member(self, seed: int, number: int) -> Array:
         """The numbers of one member."""
         rng = np.random.default_rng([seed, number])
         d, days = self.dependence, len(self.observed)
-        waves = self._waves(rng)
-        slow, fresh = rng.normal(size=(2, days, WAVES))
+        waves, common = self._waves(rng), rng.normal(size=(2, days, WAVES))
         own = np.stack([self._own(seed, number, p) for p in range(len(self._lat))], axis=2)  # (2, time, pixel)
-        parts = (_carried(slow, self._rho) @ waves, fresh @ waves), (_carried(own[0], self._rho), own[1])
-        carried, new = (np.sqrt(d.common) * a + np.sqrt(1 - d.common) * b for a, b in zip(*parts, strict=True))
-        bridged, variance = self._bridged(carried)
-        total: Array = np.sqrt(d.slow) * bridged + np.sqrt(1 - d.slow) * new
-        return total / np.sqrt(d.slow * variance + 1 - d.slow)
+        total, variance = np.zeros((2, *self.observed.shape))
+        for share, efold, shared, alone in zip(
+            (d.slow, 1 - d.slow), (d.slow_days, d.fast_days), common, own, strict=True
+        ):
+            rho = float(np.exp(-1 / efold))
+            carried = np.sqrt(d.common) * _carried(shared, rho) @ waves + np.sqrt(1 - d.common) * _carried(alone, rho)
+            part, left = self._bridged(carried, rho)
+            total, variance = total + np.sqrt(share) * part, variance + share * left
+        return np.asarray(total / np.sqrt(variance))
 
     def _waves(self, rng: np.random.Generator) -> Array:
         """Fourier features of the pixels, (wave, pixel), of unit sum of squares.
@@ -227,17 +230,17 @@ class Draws:
         place = [round((v + 360) * 1e5) for v in (self._lat[pixel], self._lon[pixel])]
         return np.random.default_rng([seed, number, *place]).normal(size=(2, len(self.observed)))
 
-    def _bridged(self, carried: Array) -> tuple[Array, Array]:
-        """The slow part, drawn to zero where there is an observation, and its variance then.
+    def _bridged(self, carried: Array, rho: float) -> tuple[Array, Array]:
+        """A part drawn to zero where there is an observation, and its variance then.
 
         An Ornstein-Uhlenbeck process between two known days depends on these two alone.
         """
-        rho, (a, before), (b, after) = self._rho, self._before, self._after
+        (a, before), (b, after) = self._before, self._after
         near, far = np.power(rho, a), np.power(rho, b)  # zero where there is no observation on that side
         both = 1 - (near * far) ** 2
         first, second = near * (1 - far**2) / both, far * (1 - near**2) / both
         pull = first * np.take_along_axis(carried, before, 0) + second * np.take_along_axis(carried, after, 0)
-        return carried - pull, 1 - first * near - second * far
+        return carried - pull, np.where(self.observed, 1, 1 - first * near - second * far)
 
 
 def _distances(observed: Mask) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
