@@ -43,7 +43,7 @@ def test_members_have_the_quantiles_and_the_mean_of_the_filled_cube(drawn):
 
 
 def test_errors_go_together_in_time_and_space_as_stated():
-    d = Dependence(slow=0.6, slow_days=6.0, fast_days=0.5, common=0.7, km=200.0)
+    d = Dependence(slow=0.6, slow_days=6.0, fast_days=0.5, offset=0.0, common=0.7, km=200.0)
     lat, lon = np.array([40.0, 40.9]), np.array([0.0, 0.0])
     draws = Draws(np.zeros((300, 2), bool), lat, lon, d)
     z = np.stack([draws.member(1, k) for k in range(60)])
@@ -56,11 +56,20 @@ def test_errors_go_together_in_time_and_space_as_stated():
 def test_beside_an_observation_the_slow_part_starts_from_nothing():
     observed = np.zeros((41, 1), bool)
     observed[20] = True
-    draws = Draws(observed, np.zeros(1), np.zeros(1), Dependence(slow=1.0))
+    draws = Draws(observed, np.zeros(1), np.zeros(1), Dependence(slow=1.0, offset=0.0))
     z = np.stack([draws.member(0, k)[:, 0] for k in range(2000)])
     assert z[:, 21].std() == pytest.approx(1, abs=0.05)
     assert abs(np.mean(z[:, 19] * z[:, 21])) < 0.08  # what was observed parts the days before from those after
     assert np.mean(z[:, 22] * z[:, 21]) > 0.5
+
+
+def test_a_pixel_never_observed_is_off_on_all_days_alike_and_one_observed_often_is_not():
+    observed = np.zeros((200, 2), bool)
+    observed[::3, 1] = True
+    draws = Draws(observed, np.zeros(2), np.array([0.0, 30.0]), Dependence())
+    means = np.stack([draws.member(0, k).mean(0) for k in range(200)])
+    assert means[:, 0].var() == pytest.approx(0.65 + 0.35 * 0.52 * 2 * 15 / 200, abs=0.12)
+    assert means[:, 1].var() < 0.1
 
 
 def test_a_part_of_the_map_and_fewer_members_have_the_values_of_the_whole(drawn):

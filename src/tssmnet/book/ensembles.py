@@ -99,7 +99,7 @@ def neighbour_means(values: Array, hidden: Mask, lat: Array, lon: Array, cells: 
 
 def inside(members: Array, truth: Array) -> float:
     """Share of the known values of the truth inside the 90 % interval of members, (member, ...)."""
-    low, high = np.quantile(members, [0.05, 0.95], axis=0)
+    low, high = np.quantile(members, [0.05, 0.95], axis=0, method="weibull")  # holds 90 % whatever their number
     known = np.isfinite(truth)
     return float(((low <= truth) & (truth <= high))[known].mean())
 

@@ -4,8 +4,9 @@ A filled cube gives each day its own interval. The error of a weekly mean, of a 
 how errors of days and pixels go together. A member draws them together: standard normal numbers that are correlated in
 time and space and know of the observations, put through each day's quantiles. What was observed stays as it is.
 
-The numbers are a sum of a slow and a fast part (Ornstein-Uhlenbeck processes), each partly common to the pixels around
-(random Fourier features of an exponential covariance; Rahimi and Recht 2007) and partly the pixel's own. They depend on
+The numbers are a sum of a slow and a fast part (Ornstein-Uhlenbeck processes) and, in a pixel that was hardly ever
+observed, of an offset; each partly common to the pixels around (random Fourier features of an exponential covariance;
+Rahimi and Recht 2007) and partly the pixel's own. They depend on
 the seed, the day's place in the record and the pixel's place alone: any part of a map has the values that it has in the
 whole.
 """
@@ -64,6 +65,9 @@ class Dependence:
         Share of the slow part in the variance.
     slow_days, fast_days
         e-folding times of both parts.
+    offset, offset_count
+        Share of the variance that is one offset for all days in a pixel never observed, and the number of observations
+        that halves it.
     common
         Share of each part that is common to the pixels around.
     km
@@ -73,6 +77,8 @@ class Dependence:
     slow: float = 0.52
     slow_days: float = 15.0
     fast_days: float = 0.8
+    offset: float = 0.65
+    offset_count: float = 3.0
     common: float = 0.85
     km: float = 150.0
 
@@ -204,17 +210,21 @@ class Draws:
         """The numbers of one member."""
         rng = np.random.default_rng([seed, number])
         d, days = self.dependence, len(self.observed)
-        waves, common = self._waves(rng), rng.normal(size=(2, days, WAVES))
-        own = np.stack([self._own(seed, number, p) for p in range(len(self._lat))], axis=2)  # (2, time, pixel)
+        waves, common, constant = self._waves(rng), rng.normal(size=(2, days, WAVES)), rng.normal(size=WAVES)
+        own = np.stack([self._own(seed, number, p) for p in range(len(self._lat))], axis=2)  # (2, time + 1, pixel)
         total, variance = np.zeros((2, *self.observed.shape))
         for share, efold, shared, alone in zip(
             (d.slow, 1 - d.slow), (d.slow_days, d.fast_days), common, own, strict=True
         ):
             rho = float(np.exp(-1 / efold))
-            carried = np.sqrt(d.common) * _carried(shared, rho) @ waves + np.sqrt(1 - d.common) * _carried(alone, rho)
+            carried = np.sqrt(d.common) * _carried(shared, rho) @ waves + np.sqrt(1 - d.common) * _carried(
+                alone[1:], rho
+            )
             part, left = self._bridged(carried, rho)
             total, variance = total + np.sqrt(share) * part, variance + share * left
-        return np.asarray(total / np.sqrt(variance))
+        offset = np.sqrt(d.common) * constant @ waves + np.sqrt(1 - d.common) * own[0, 0]
+        share = d.offset / (1 + self.observed.sum(0) / d.offset_count)
+        return np.asarray(np.sqrt(1 - share) * total / np.sqrt(variance) + np.sqrt(share) * offset)
 
     def _waves(self, rng: np.random.Generator) -> Array:
         """Fourier features of the pixels, (wave, pixel), of unit sum of squares.
@@ -226,9 +236,9 @@ class Draws:
         return np.asarray(out / np.linalg.norm(out, axis=0))
 
     def _own(self, seed: int, number: int, pixel: int) -> Array:
-        """White noise of one pixel, (2, time), that depends on its place and not on its number."""
+        """White noise of one pixel, (2, time + 1), that depends on its place and not on its number."""
         place = [round((v + 360) * 1e5) for v in (self._lat[pixel], self._lon[pixel])]
-        return np.random.default_rng([seed, number, *place]).normal(size=(2, len(self.observed)))
+        return np.random.default_rng([seed, number, *place]).normal(size=(2, len(self.observed) + 1))
 
     def _bridged(self, carried: Array, rho: float) -> tuple[Array, Array]:
         """A part drawn to zero where there is an observation, and its variance then.
