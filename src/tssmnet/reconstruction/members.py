@@ -185,7 +185,7 @@ def _write_empty(source: xr.Dataset, part: Path, grid: Grid, count: int, seed: i
     empty = xr.Dataset({"ssm_member": (("member", "time", *grid.dims), values, ATTRS)}, source.coords)
     history = {"title": f"{count} members of {source.attrs.get('title', 'a filled cube')}", "tssmnet_seed": seed}
     empty.attrs = {k: v for k, v in source.attrs.items() if k.startswith("tssmnet_")} | history
-    write_zarr(empty.drop_encoding(), part, {"ssm_member": chunks}, compute=False)
+    write_zarr(empty.drop_encoding(), part, {"ssm_member": {"chunks": chunks}}, compute=False)
 
 
 class Draws:
