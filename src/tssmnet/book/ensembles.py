@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tssmnet.book.style import COLOURS, figure
 from tssmnet.cube.earth import on_sphere
 from tssmnet.gaps import swaths
+from tssmnet.reconstruction.fitted import FILLER
 from tssmnet.reconstruction.memory import reconstruct
 from tssmnet.trials.study import GAPS, Estimate, reliability
 
@@ -44,7 +45,7 @@ def intervals_table(found: pd.DataFrame) -> pd.DataFrame:
 
 def stored_intervals(content: Mapping[str, Any]) -> pd.DataFrame:
     """How the filler's intervals held in a stored evaluation, mean over its runs, one row a kind of gaps."""
-    runs = [r for r in content["runs"] if r["model"] == "filler"]
+    runs = [r for r in content["runs"] if r["model"] == FILLER]
     table = pd.DataFrame([{"gap": r["gap"]} | {n: r["intervals"].get(n) for n in INTERVALS} for r in runs])
     means = table.groupby("gap").mean()
     return intervals_table(means.loc[[g for g in GAPS if g in means.index]].rename(index=GAPS).rename_axis("gaps"))
