@@ -1,4 +1,4 @@
-"""The command ``tssmnet``: data, cube, reconstruct, extend, members, validate, book, evaluate."""
+"""The command ``tssmnet``: data, cube, reconstruct, extend, members, report, validate, book, evaluate."""
 
 from __future__ import annotations
 
@@ -142,6 +142,7 @@ def parser() -> argparse.ArgumentParser:
     _add_reconstruct(commands)
     _add_extend(commands)
     _add_members(commands)
+    _add_report(commands)
     _add_validate(commands)
     _add_book(commands)
     _add_evaluate(commands)
@@ -326,6 +327,26 @@ def _members(options: argparse.Namespace) -> int:
 
     members_file(options.filled, options.out, options.count, options.seed, progress=not quiet())
     print(f"{options.out}: {options.count} members, seed {options.seed}")
+    return 0
+
+
+def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("report", help="one page about a filled cube: maps, series, how well it was filled")
+    command.add_argument("filled", metavar="FILLED", help="what reconstruct has written, .zarr or .nc")
+    command.add_argument("out", metavar="OUT", help="the page, .html; it needs no network")
+    command.add_argument(
+        "--cube", help="the cube that was filled: some of its observations are hidden, filled again and scored"
+    )
+    command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    command.set_defaults(run=_report)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from tssmnet.progress import quiet
+    from tssmnet.trials.report import report
+
+    page = report(options.filled, options.out, options.cube, device=options.device, progress=not quiet())
+    print(f"{page}: {page.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
