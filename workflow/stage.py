@@ -17,6 +17,8 @@ import nbformat
 from workflow import captions, freshness, notebooks, offline, pages
 
 STAGE = pages.BUILD / "stage"
+PARAMETERS = ("parameters", "injected-parameters")
+"""Tags of the cells with a notebook's defaults and with what a run was given."""
 
 
 def write_if_changed(path: Path, content: bytes) -> None:
@@ -59,12 +61,19 @@ def staged_notebook(page: pages.Page, numbers: captions.Numbers, entries: Iterab
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             scripts |= localise_output(output, up)
-        tags = cell.metadata.get("tags", [])
-        if "parameters" in tags or "injected-parameters" in tags:
-            cell.metadata["tags"] = [*tags, "hide-input"]
+    hide_parameters(notebook)
     # What changes with each run but not with the result stays out of what the book builder compares.
     notebook.metadata.pop("tssmnet_run", None)
     return Staged(nbformat.writes(notebook).encode(), figures, scripts)
+
+
+def hide_parameters(notebook: nbformat.NotebookNode) -> None:
+    """Fold the parameters as the page ran with them, once; where the notebook removes its own, remove both."""
+    cells = {name: c for c in notebook.cells for name in c.metadata.get("tags", ()) if name in PARAMETERS}
+    removed = any("remove-cell" in cell.metadata["tags"] for cell in cells.values())
+    for place, cell in enumerate(cells.values(), 1):
+        folded = place == len(cells) and not removed
+        cell.metadata["tags"] = [*cell.metadata["tags"], "hide-input" if folded else "remove-cell"]
 
 
 def localise_output(output: nbformat.NotebookNode, up: str) -> set[str]:

@@ -80,4 +80,4 @@ def test_the_list_as_markdown_links_each_page(table: pd.DataFrame) -> None:
     text = paper.as_markdown(table)
     assert text.count("\n") == len(table) + 1
     assert "[2.1.1-study-area](2.1.1-study-area.ipynb)" in text
-    assert "(intro.md)" in text
+    assert "(references.md)" in text

@@ -154,6 +154,18 @@ def test_an_output_is_pointed_at_the_copies_and_loses_the_second_script() -> Non
     assert "application/vnd.holoviews_load.v0+json" not in output.data
 
 
+@pytest.mark.parametrize(
+    ("own", "shown"), [([], ["remove-cell", "hide-input"]), (["remove-cell"], ["remove-cell"] * 2)]
+)
+def test_the_parameters_of_a_run_are_folded_once_and_removed_where_the_page_wants_none(
+    own: list[str], shown: list[str]
+) -> None:
+    tags = (["parameters", *own], ["injected-parameters"])
+    cells = [nbformat.v4.new_code_cell(metadata={"tags": list(given)}) for given in tags]
+    stage.hide_parameters(nbformat.v4.new_notebook(cells=cells))
+    assert [cell.metadata["tags"][-1] for cell in cells] == shown
+
+
 def test_jupyter_book_shows_the_executed_notebooks_and_runs_none() -> None:
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
     assert config["execute"]["execute_notebooks"] == "off"
