@@ -298,6 +298,7 @@ def _add_extend(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument(
         "--revised-days",
         type=int,
+        metavar="DAYS",
         default=0,
         help="last days of the record on which predictors may have other values now (default: %(default)s)",
     )

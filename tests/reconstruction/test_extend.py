@@ -195,7 +195,7 @@ OTHERS = {
     "another start": (lambda c: c.isel(time=slice(1, None)), "first day was '2015-04-01' and is '2015-04-02'"),
     "another day of rain": (
         changed("precipitation", late([40])),
-        r"precipitation than .* on 1 of its 70 days \(first 2015-05-11\).*revised_days",
+        r"precipitation than .* on 1 of its 70 days \(first 2015-05-11\).*--revised-days",
     ),
     "another observation": (changed("ssm", late([66])), r"ssm than .* on 1 of its 70 days \(first 2015-06-06\)"),
     "fewer days": (lambda c: c.isel(time=slice(0, 60)), "holds 70 days, .* only 60"),

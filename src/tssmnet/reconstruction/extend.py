@@ -223,7 +223,7 @@ def _revised(task: _Task, daily: Mapping[str, Sums], days: int) -> str:
         when = f" on {len(numbers)} of its {task.kept} days (first {first})" if in_time else ""
         words = f"{task.cube} has other values of {name} than {task.out} was filled from{when}"
         if name == "ssm" or not in_time or numbers[0] < task.kept - days:
-            allow = " If they were revised, allow so many last days with revised_days." * (in_time and name != "ssm")
+            allow = " If they were revised, allow so many last days (--revised-days)." * (in_time and name != "ssm")
             raise TssmnetError(
                 f"{words}; give them as they were, or name another output, which is filled whole.{allow}"
             )
