@@ -12,6 +12,7 @@ import xarray as xr
 
 from tssmnet import cache, provenance
 from tssmnet.cache import Store, cached_arrays, cached_dataset, cached_json
+from tssmnet.disk import lock_of
 from tssmnet.errors import TssmnetError
 from tssmnet.provenance import content_hash
 from tssmnet.testing import mock_cube
@@ -151,6 +152,17 @@ def test_a_killed_process_leaves_neither_entry_nor_lock(shelf, tmp_path):
     process.join()
     assert process.exitcode == 1
     assert cached_json(die, {"log": str(tmp_path / "mark")}, store=shelf, modules=MODULES) == "alive"
+
+
+def test_a_lock_that_a_killed_process_left_beside_a_whole_entry_is_swept_up(shelf, tmp_path, calls):
+    inputs = {"values": [1], "log": calls.log}
+    for _ in range(2):
+        cached_json(double, inputs, store=shelf, modules=MODULES)
+        (entry,) = shelf.folder.iterdir()
+        lock_of(entry).touch()
+    cached_json(double, inputs, store=shelf, modules=MODULES)
+    assert [*shelf.folder.iterdir()] == [entry]
+    assert calls() == 1
 
 
 def call_slow(folder, log):

@@ -22,7 +22,7 @@ import numpy as np
 import xarray as xr
 
 from tssmnet.cube import open_dataset, write_dataset
-from tssmnet.disk import differences, one_writer, placing, remove, sums
+from tssmnet.disk import differences, lock_of, one_writer, placing, remove, sums
 from tssmnet.errors import TssmnetError
 from tssmnet.progress import say
 from tssmnet.provenance import PACKAGE, checkout, content_hash, data_hashes, library_hashes
@@ -68,7 +68,7 @@ class Store:
         """
         about = describe(function, inputs, data, modules)
         path = self.folder / f"{function.__name__}-{content_hash(about)[:20]}"
-        if not faults(path, about):
+        if not faults(path, about) and not lock_of(path).exists():  # one may be left of a process that died
             return path
         with one_writer(path):
             found = faults(path, about)

@@ -144,7 +144,7 @@ def one_writer(path: Path_) -> Iterator[bool]:
     """
     path = real(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.with_name(f".{path.name}.lock")
+    file = lock_of(path)
     lock = FileLock(file, is_singleton=True)
     waited = _acquire(lock, file, path)
     try:
@@ -158,6 +158,11 @@ def one_writer(path: Path_) -> Iterator[bool]:
             with suppress(OSError):  # Windows keeps an open file; elsewhere whoever waits sees that this one has gone
                 file.unlink()
         lock.release()
+
+
+def lock_of(path: Path) -> Path:
+    """The file that lies beside a name while somebody is at work on it, or has died at it."""
+    return path.with_name(f".{path.name}.lock")
 
 
 def _acquire(lock: Any, file: Path, path: Path) -> bool:
