@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
+import yaml
 
 import tssmnet
 from tssmnet._public import PUBLIC
@@ -39,3 +43,13 @@ assert not filled.ssm.isnull().any()
 def test_an_unknown_name_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match="no attribute 'reconstuct'"):
         _ = tssmnet.reconstuct
+
+
+def test_the_version_is_the_same_wherever_it_stands() -> None:
+    root = Path(__file__).resolve().parents[1]
+    stated = [
+        tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["version"],
+        yaml.safe_load((root / "CITATION.cff").read_text("utf-8"))["version"],
+        re.findall(r"^## (\S+),", (root / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)[0],
+    ]
+    assert stated == [tssmnet.__version__] * 3

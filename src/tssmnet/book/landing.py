@@ -93,7 +93,7 @@ def five(evaluation: Stored, filler: Stored) -> Five:
         cut(paper, "random", MEMORY, DESCRIBED),
         cut(own, "random", FILLER, LINE),
         cut(own, "ahead", FILLER, PUBLISHED),
-        {row["gap"]: 100 * row["coverage"] for row in rows},
+        {row["gap"]: 100 * row["coverage"] for row in rows if row["coverage"] is not None},
     )
 
 
