@@ -42,6 +42,7 @@ def start(work: Callable[[], Any], log: Path) -> int:
     if pid:
         return pid
     code = 1
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
         os.dup2(2, 1)

@@ -24,10 +24,11 @@ import os
 import re
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -280,16 +281,18 @@ class Campaign:
             trial.fault(kind, text)
         return trial
 
-    def plan(self, share: float, part: str | None) -> Iterator[tuple[str, Callable[..., Trial], str, int]]:
-        """Every trial: its part, what does it, its name and number."""
-        several = {"kills": KILLED, "pairs": {" | ".join(k): n for k, n in PAIRS.items()}, "flips": FLIPS}
-        for name, counts in several.items():
+    def plan(self, share: float, part: str | None) -> list[tuple[str, Callable[..., Trial], str, int]]:
+        """Every trial: its part, what does it, its name and number; one that is ended early has some of each."""
+        commands = {"kills": KILLED, "pairs": {" | ".join(k): n for k, n in PAIRS.items()}, "flips": FLIPS}
+        files = {name: {name: count // BATCH} for name, count in FILES.items()}
+        trials = []
+        for name, counts in (commands | files).items():
             for what, count in counts.items() if part in (None, name) else ():
+                number = max(1, round(share * count))
                 if share == 1 or not SLOW & {*re.split(r" \| |, ", what), what}:
-                    yield from ((name, getattr(self, name), what, i) for i in range(max(1, round(share * count))))
-        for name, count in FILES.items():
-            if part in (None, name):
-                yield from ((name, self.files, name, i) for i in range(max(1, round(share * count / BATCH))))
+                    work = self.files if name in FILES else getattr(self, name)
+                    trials += [(i / number, name, work, what, i) for i in range(number)]
+        return [trial[1:] for trial in sorted(trials, key=lambda t: t[0])]
 
 
 class Journal:
@@ -326,7 +329,7 @@ def campaign(share: float, part: str | None, seed: int, minutes: float, journal:
     tqdm.tqdm.monitor_interval = 0  # a thread of its own would be lost in every child
     began, server, all_of = time.monotonic(), serving(place), Campaign(place, seed)
     try:
-        with tqdm.tqdm([*all_of.plan(share, part)], unit="trial") as bar:
+        with tqdm.tqdm(all_of.plan(share, part), unit="trial") as bar:
             for name, work, what, number in bar:
                 bar.set_description(f"{name}: {what}")
                 if (name, what, number) in journal.trials:
@@ -397,6 +400,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60.0, help="begin no trial after so many")
     parser.add_argument("--out", type=Path, help=f"result file (default: results/{RESULT.name})")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server ends with this process
     s.warm()
     key = content_hash([library_hashes(MODULES), options.seed])
     share = 0.02 if options.quick else 1.0
