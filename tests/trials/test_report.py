@@ -6,13 +6,25 @@ import re
 import zlib
 
 import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
+from scipy.stats import norm
+from sklearn.metrics import mean_pinball_loss
 
 from tssmnet import cli, reconstruct
 from tssmnet.cube import write_cube, write_dataset
 from tssmnet.errors import TssmnetError
 from tssmnet.testing import mock_cube
-from tssmnet.trials.own_gaps import compact, hold_back, recipe_of, require_same, score_table
+from tssmnet.trials.own_gaps import (
+    QUANTILES,
+    compact,
+    hidden_values,
+    hold_back,
+    recipe_of,
+    require_same,
+    score_table,
+)
 from tssmnet.trials.report import NONE_16, SSM_STEP, cell_degrees, page_of, thinned
 
 
@@ -72,30 +84,41 @@ def test_cells_are_as_large_as_rows_and_columns_lie_apart():
 
 
 def test_scores_are_those_of_the_hidden_observations(cube, filled):
-    held = hold_back(cube, recipe_of(filled))
-    table = score_table(held)
-    error = (held.filled.ssm_model.values - held.record)[held.hidden]
-    assert table.loc[("all", "all"), "n"] == held.hidden.sum() > 0
-    assert table.loc[("all", "all"), "rmse"] == pytest.approx(np.sqrt((error**2).mean()))
+    hidden = hold_back(cube, recipe_of(filled), least=1)
+    table = score_table(hidden)
+    assert 0 < len(hidden) < int(cube.ssm.count())
+    assert np.isin(hidden.observed.astype("f4"), cube.ssm.values).all()
+    error = (hidden.ssm_model - hidden.observed).to_numpy()
+    assert table.loc[("", "all"), "rmse"] == pytest.approx(np.sqrt((error**2).mean()))
     for by, group in table.groupby(level="by"):
-        assert group["n"].sum() == held.hidden.sum(), by
-    assert np.isnan(held.filled.ssm.where(held.filled.source == 0).values[held.hidden]).all()
+        assert group["n"].sum() == len(hidden), by
 
 
-def test_coverage_and_crps_agree_with_the_truth_that_is_known(cube, filled):
-    held = hold_back(cube, recipe_of(filled))
-    model = held.filled.ssm_model
-    sharp = held.filled.assign(ssm_lower=model - 1, ssm_upper=model + 1)
-    table = score_table(type(held)(held.record, held.hidden, sharp, 1.0))
-    assert table.loc[("all", "all"), "coverage"] == 1
-    from scipy.stats import norm
+def test_a_short_record_hides_three_times(cube, filled):
+    assert len(hold_back(cube, recipe_of(filled))) > 2 * len(hold_back(cube, recipe_of(filled), least=1))
 
-    ends = {n: model * 0 + norm.ppf(q) for n, q in (("ssm_lower", 0.05), ("ssm_q25", 0.25), ("ssm_q75", 0.75))}
-    normal = held.filled.assign(ssm_model=model * 0, ssm_upper=model * 0 + norm.ppf(0.95), **ends)
-    drawn = np.random.default_rng(0).normal(size=held.record.shape)
-    table = score_table(type(held)(drawn, np.ones_like(held.hidden), normal, 1.0))
-    assert table.loc[("all", "all"), "coverage"] == pytest.approx(0.9, abs=0.05)
-    assert table.loc[("all", "all"), "crps"] == pytest.approx(0.56, abs=0.1)
+
+def test_coverage_and_crps_are_those_of_a_known_distribution():
+    rng, stated = np.random.default_rng(0), {n: norm.ppf(q) for n, q in QUANTILES.items()}
+    time = pd.date_range("2020-01-01", periods=400)
+    record = xr.DataArray(rng.normal(size=(400, 5)), {"time": time}, ("time", "pixel"))
+    filled = xr.Dataset({n: xr.full_like(record, v) for n, v in stated.items()})
+    hidden = hidden_values(record, filled, rng.random((400, 5)) < 0.9)
+    scores = score_table(hidden).loc[("", "all")]
+    losses = [mean_pinball_loss(hidden.observed, hidden[n], alpha=q) for n, q in QUANTILES.items()]
+    assert scores["coverage"] == pytest.approx(0.9, abs=0.03)
+    assert scores["crps"] == pytest.approx(2 * np.mean(losses))
+    assert scores["width"] == pytest.approx(2 * norm.ppf(0.95))
+
+
+def test_hidden_observations_are_grouped_by_what_was_left():
+    record = xr.DataArray(np.ones((6, 2)), {"time": pd.date_range("2020-05-29", periods=6)}, ("time", "pixel"))
+    hidden = np.zeros((6, 2), bool)
+    hidden[2], hidden[3, 0] = True, True
+    rows = hidden_values(record, xr.Dataset({"ssm_model": record}), hidden)
+    assert rows["days to the nearest observation"].tolist() == ["1"] * 3
+    assert rows["cells seen that day"].tolist() == ["none", "none", "up to half"]
+    assert rows["season"].tolist() == ["March to May"] * 2 + ["June to August"]
 
 
 def test_a_compact_part_of_a_map_lies_together():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import calendar
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,18 +25,16 @@ Mask = NDArray[np.bool_]
 QUANTILES = {"ssm_lower": 0.05, "ssm_q25": 0.25, "ssm_model": 0.5, "ssm_q75": 0.75, "ssm_upper": 0.95}
 """What a filled cube states of a value, and the share of values that is to lie below it."""
 
+GROUPS = ("days to the nearest observation", "cells seen that day", "season")
+SEEN = ["none", "up to half", "more than half"]
+SEASON_MONTHS = [f"{calendar.month_name[m[0]]} to {calendar.month_name[m[-1]]}" for m in SEASONS.values()]
+"""Named by months, since the seasons of the south are others."""
+
+ROUNDS = 3
+"""How often observations of a short record are hidden at most."""
+
 PIXEL_DAYS = 2_000_000
 """More than so many are not filled again: a compact part of the map stands for all of it."""
-
-
-@dataclass(frozen=True)
-class Held:
-    """Observations of a cube, which of them were hidden, and what was filled there; shape (time, pixel)."""
-
-    record: Array  # m3 m-3, NaN where nothing was observed
-    hidden: Mask
-    filled: xr.Dataset
-    part: float  # share of the cube's pixels that was looked at
 
 
 def recipe_of(filled: xr.Dataset, device: str = "auto") -> Recipe:
@@ -55,8 +52,10 @@ def recipe_of(filled: xr.Dataset, device: str = "auto") -> Recipe:
     return choose(filled.attrs["tssmnet_model"], features, params, int(filled.attrs["tssmnet_seed"]), device, rows)
 
 
-def hold_back(cube: xr.Dataset, recipe: Recipe, *, share: float = 0.2, seed: int = 0, progress: bool = False) -> Held:
-    """Hide what the gaps of other days hide, on a share of the days, and fill again.
+def hold_back(
+    cube: xr.Dataset, recipe: Recipe, *, share: float = 0.2, least: int = 3000, progress: bool = False
+) -> pd.DataFrame:
+    """Hide what the gaps of other days hide, on a share of the days, and fill again; up to three times.
 
     Parameters
     ----------
@@ -66,23 +65,36 @@ def hold_back(cube: xr.Dataset, recipe: Recipe, *, share: float = 0.2, seed: int
         How it was filled.
     share
         Of the days on which observations are hidden; where no two days have other gaps, of the observations.
-    seed
-        Same seed, same observations.
+    least
+        Hidden observations that are enough; with fewer, as in a short record, others are hidden anew.
     progress
         Whether to show bars.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each hidden observation: ``observed`` and those of `QUANTILES` that the filler states, m3 m-3, and
+        the groups it belongs to, see `score_table`. Attribute ``part``: share of the cube's pixels that was looked at.
     """
     pixels = to_pixels(cube_for(cube, recipe))
     chosen = compact(pixels, PIXEL_DAYS // pixels.sizes["time"])
     part = len(chosen) / pixels.sizes["pixel"]
-    pixels = pixels.isel(pixel=chosen).load()
-    record = pixels["ssm"].transpose("time", "pixel").values
-    observed = np.isfinite(record)
+    pixels = pixels.isel(pixel=chosen).transpose("time", "pixel", ...).load()
+    found: list[pd.DataFrame] = []
+    while len(found) < ROUNDS and sum(map(len, found)) < least:
+        hidden = _hidden(np.isfinite(pixels["ssm"].values), share, seed=len(found))
+        ssm = pixels["ssm"].where(~xr.DataArray(hidden, dims=("time", "pixel"))).assign_attrs(pixels["ssm"].attrs)
+        masked = pixels.assign(ssm=ssm)
+        filled = learn(masked, recipe, progress=progress).fill(masked, progress=progress)
+        found.append(hidden_values(pixels["ssm"], filled, hidden))
+    table = pd.concat(found)
+    table.attrs["part"] = part
+    return table
+
+
+def _hidden(observed: Mask, share: float, seed: int) -> Mask:
     hidden = swaths(observed, seed, share)
-    if not hidden.any():
-        hidden = simulate_gaps(observed, "random", seed, share)
-    ssm = pixels["ssm"].where(~xr.DataArray(hidden, dims=("time", "pixel"))).assign_attrs(pixels["ssm"].attrs)
-    masked = pixels.assign(ssm=ssm)
-    return Held(record, hidden, learn(masked, recipe, progress=progress).fill(masked, progress=progress), part)
+    return hidden if hidden.any() else simulate_gaps(observed, "random", seed, share)
 
 
 def compact(pixels: xr.Dataset, most: int) -> NDArray[np.int64]:
@@ -107,8 +119,21 @@ def require_same(cube: xr.Dataset, filled: xr.Dataset) -> None:
         raise CubeError(["its observations are not those of the filled cube; give the one that was filled"], "the cube")
 
 
-def score_table(held: Held) -> pd.DataFrame:
-    """Scores on the hidden observations, of all and by group.
+def hidden_values(record: xr.DataArray, filled: xr.Dataset, hidden: Mask) -> pd.DataFrame:
+    """The rows of `hold_back` for observations (time, pixel), what was filled without the hidden ones, and these."""
+    kept = record.notnull().values & ~hidden
+    distance = np.searchsorted(list(DISTANCES.values()), distance_to_observation(kept))
+    seen = np.broadcast_to(np.digitize(kept.mean(axis=1), [0, 0.5], right=True)[:, None], hidden.shape)
+    season = np.broadcast_to(record["time"].dt.month.values[:, None] % 12 // 3, hidden.shape)
+    stated = {n: filled[n].transpose("time", "pixel").values for n in QUANTILES if n in filled}
+    values = {n: v[hidden].astype(float) for n, v in ({"observed": record.values} | stated).items()}
+    kinds = (distance, [*DISTANCES]), (seen, SEEN), (season, SEASON_MONTHS)
+    groups = {by: pd.Categorical.from_codes(c[hidden], n) for by, (c, n) in zip(GROUPS, kinds, strict=True)}
+    return pd.DataFrame(values | groups)
+
+
+def score_table(hidden: pd.DataFrame) -> pd.DataFrame:
+    """Scores on hidden observations, of all and by group: distance in days, share of the pixels seen, season.
 
     Returns
     -------
@@ -116,38 +141,22 @@ def score_table(held: Held) -> pd.DataFrame:
         Index (by, group); ``n``, ``rmse``, ``bias`` and, where an interval is stated, ``coverage`` (share inside the
         90 % interval), ``width`` and ``crps``; m3 m-3.
     """
-    values = {n: held.filled[n].transpose("time", "pixel").values for n in QUANTILES if n in held.filled}
-    rows = {key: _scores(held.record, values, where) for key, where in groups_of(held).items() if where.any()}
+    rows = {("", "all"): _scores(hidden)}
+    for by in GROUPS:
+        rows |= {(by, str(name)): _scores(group) for name, group in hidden.groupby(by, observed=True)}
     return pd.DataFrame(rows).T.rename_axis(["by", "group"]).astype({"n": int})
 
 
-def groups_of(held: Held) -> dict[tuple[str, str], Mask]:
-    """Hidden observations by days to the pixel's nearest other one, by how many neighbours were seen, and by season."""
-    kept = np.isfinite(held.record) & ~held.hidden
-    distance = np.searchsorted(list(DISTANCES.values()), distance_to_observation(kept))
-    found = {("all", "all"): held.hidden}
-    found |= {("days to an observation", n): held.hidden & (distance == i) for i, n in enumerate(DISTANCES)}
-    share = np.broadcast_to(kept.mean(axis=1, keepdims=True), kept.shape)
-    for name, (low, high) in {"no pixel": (-1, 0), "up to half": (0, 0.5), "more than half": (0.5, 1)}.items():
-        found[("pixels seen that day", name)] = held.hidden & (share > low) & (share <= high)
-    month = held.filled["time"].dt.month.values[:, None]
-    for months in SEASONS.values():  # named by months: the seasons of the south are others
-        name = f"{calendar.month_name[months[0]]} to {calendar.month_name[months[-1]]}"
-        found[("season", name)] = held.hidden & np.isin(month, months)
-    return found
-
-
-def _scores(record: Array, values: dict[str, Array], where: Mask) -> dict[str, float]:
+def _scores(values: pd.DataFrame) -> dict[str, float]:
     from scoringrules import crps_quantile
 
-    truth = record[where].astype(float)
-    stated = {n: v[where].astype(float) for n, v in values.items()}
-    error = stated["ssm_model"] - truth
+    truth = values["observed"].to_numpy()
+    error = values["ssm_model"].to_numpy() - truth
     found = {"n": len(truth), "rmse": float(np.sqrt(np.mean(error**2))), "bias": float(error.mean())}
-    if "ssm_lower" not in stated:
+    if "ssm_lower" not in values:
         return found
-    low, high = stated["ssm_lower"], stated["ssm_upper"]
-    levels = np.array([QUANTILES[n] for n in stated])
-    crps = crps_quantile(truth, np.stack([*stated.values()], -1), levels)
+    low, high = values["ssm_lower"].to_numpy(), values["ssm_upper"].to_numpy()
+    stated = [n for n in QUANTILES if n in values]
+    crps = crps_quantile(truth, values[stated].to_numpy(), np.array([QUANTILES[n] for n in stated]))
     inside = float(np.mean((low <= truth) & (truth <= high)))
     return found | {"coverage": inside, "width": float(np.mean(high - low)), "crps": float(crps.mean())}

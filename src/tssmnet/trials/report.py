@@ -40,8 +40,8 @@ COLUMNS = {
     "n": ("values", "{:,.0f}"),
     "rmse": ("RMSE", "{:.4f}"),
     "bias": ("bias", "{:+.4f}"),
-    "coverage": ("in the 90 % interval", "{:.0%}"),
-    "width": ("its width", "{:.4f}"),
+    "coverage": ("inside 90 %", "{:.0%}"),
+    "width": ("width", "{:.4f}"),
     "crps": ("CRPS", "{:.4f}"),
 }
 Path_ = str | os.PathLike[str]
@@ -81,8 +81,8 @@ def report(
     if cube is not None:
         given = open_cube(cube)
         require_same(given, data)
-        held = hold_back(given, recipe, progress=progress)
-        scores = scores_html(score_table(held), held.part)
+        hidden = hold_back(given, recipe, progress=progress)
+        scores = scores_html(score_table(hidden), hidden.attrs["part"])
     page = page_of(data, Path(filled).name, scores)
     with placing(out) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -225,7 +225,7 @@ def _causes(data: xr.Dataset) -> str:
 def scores_html(table: pd.DataFrame, part: float) -> str:
     """Scores on hidden observations as a table with a sentence on how they were had."""
     shown = [c for c in COLUMNS if c in table]
-    whole = table.loc[("all", "all")]
+    whole = table.loc[("", "all")]
     lead = f"<p>{int(whole['n']):,} of the observations were hidden in the shape of the record's own gaps"
     lead += ", and filled again with the same settings from the rest" + (
         "" if part == 1 else f", on {part:.0%} of the map"
@@ -237,7 +237,8 @@ def scores_html(table: pd.DataFrame, part: float) -> str:
     head = "".join(f'<th scope="col">{COLUMNS[c][0]}</th>' for c in shown)
     rows = []
     for by, group in table.groupby(level="by", sort=False):
-        rows.append(f'<tr class="by"><th scope="rowgroup" colspan="{len(shown) + 1}">{escape(str(by))}</th></tr>')
+        if by:
+            rows.append(f'<tr class="by"><th scope="rowgroup" colspan="{len(shown) + 1}">{escape(str(by))}</th></tr>')
         for (_, name), row in group.iterrows():
             cells = "".join(f"<td>{COLUMNS[c][1].format(row[c])}</td>" for c in shown)
             rows.append(f'<tr><th scope="row">{escape(str(name))}</th>{cells}</tr>')
