@@ -69,7 +69,8 @@ MOVE = """(async () => {
 
 # Texts whose contrast with what lies behind them is under 4.5, what WCAG asks at level AA; in widgets' own trees too.
 FAINT = """(() => {
-  const numbers = c => c.match(/[\\d.]+/g).map(Number);
+  // rgb(0 to 255), but color(srgb 0 to 1), which mixed colours are
+  const numbers = c => c.match(/[\\d.]+/g).map((v, i) => v * (c[0] === 'c' && i < 3 ? 255 : 1));
   const parent = e => e.parentElement || e.getRootNode().host;
   const behind = e => { for (; e; e = parent(e)) {
     const [r, g, b, a = 1] = numbers(getComputedStyle(e).backgroundColor); if (a > .5) return [r, g, b]; }
