@@ -198,7 +198,8 @@ def _summary(data: xr.Dataset, about: dict[str, Any]) -> str:
     words = f"{about['pixels']:,} cells, {where}; {about['allDays']:,} days, {first} to {last}."
     shown = len(about["lat"])
     if shown < about["pixels"] or about["every"] > 1:
-        words += f" This page holds {shown:,} of the cells and one day in {about['every']}; the file holds all."
+        days = "every day" if about["every"] == 1 else f"one day in {about['every']}"
+        words += f" This page holds {shown:,} of the cells and {days}; the file holds all."
     synthetic = " <strong>Synthetic data.</strong>" if data.attrs.get("synthetic") else ""
     return f"{words}{synthetic}"
 
