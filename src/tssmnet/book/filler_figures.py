@@ -111,7 +111,7 @@ def reliability(runs: Iterable[Mapping[str, Any]], held: pd.Series) -> Any:
                 look = {"marker": "osD^vP<>"[i], "markersize": 3, "color": COLOURS[i % len(COLOURS)]}
                 left.plot([float(v) for v in levels], levels.mean(), label=title, **look)
         left.set(xlabel="stated share below", ylabel="found share below", aspect="equal", xlim=(0, 1), ylim=(0, 1))
-        left.legend(fontsize=8)
+        left.legend(fontsize=8, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
         right.axhspan(87, 93, color="0.9")
         right.axhline(90, color="0.6", linewidth=1)
         right.plot(held.to_numpy(), "o", color=COLOURS[0])
