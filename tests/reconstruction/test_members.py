@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from tssmnet.cube import SOURCE_FLAGS, open_dataset
 from tssmnet.errors import TssmnetError
 from tssmnet.reconstruction.members import Dependence, Draws, members, members_file
 
@@ -84,10 +85,17 @@ def test_a_cube_without_intervals_has_no_members():
         members(filled_cube().drop_vars("ssm_q25"))
 
 
-def test_members_of_a_file_drawn_in_blocks_are_those_drawn_in_memory(tmp_path):
+@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+def test_members_of_a_file_drawn_in_blocks_are_those_drawn_in_memory(suffix, tmp_path):
     filled = filled_cube()
-    filled.to_zarr(tmp_path / "filled.zarr")
-    members_file(tmp_path / "filled.zarr", tmp_path / "members.zarr", 3, block_bytes=30_000)
-    out = xr.open_zarr(tmp_path / "members.zarr", consolidated=False)
+    values = [n for n in filled.data_vars if n != "source"]
+    filled[values] = filled[values].where(xr.DataArray(np.arange(6) != 2, dims="pixel"))  # nothing is known there
+    filled.source[:, 2] = SOURCE_FLAGS["outside"]
+    path = tmp_path / f"filled{suffix}"
+    (filled.to_zarr if suffix == ".zarr" else filled.to_netcdf)(path)
+    members_file(path, tmp_path / "members.zarr", 3, block_bytes=1)
+    out = open_dataset(tmp_path / "members.zarr").load()  # which asks for every chunk
     np.testing.assert_allclose(out.ssm_member, members(filled, 3), atol=1e-6)
-    np.testing.assert_array_equal(out.time, filled.time)
+    assert out.ssm_member.isnull().all(("member", "time")).values.tolist() == [False] * 2 + [True] + [False] * 3
+    for name in ("time", "lat", "lon"):
+        np.testing.assert_array_equal(out[name], filled[name])

@@ -6,14 +6,14 @@ time and space and know of the observations, put through each day's quantiles. W
 
 The numbers are a sum of a slow and a fast part (Ornstein-Uhlenbeck processes) and, in a pixel that was hardly ever
 observed, of an offset; each partly common to the pixels around (random Fourier features of an exponential covariance;
-Rahimi and Recht 2007) and partly the pixel's own. They depend on
-the seed, the day's place in the record and the pixel's place alone: any part of a map has the values that it has in the
-whole.
+Rahimi and Recht 2007) and partly the pixel's own. They depend on the seed, the day's place in the record and the
+pixel's place alone: any part of a map has the values that it has in the whole.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -173,19 +173,26 @@ def members_file(
             for index in bar(range(len(grid)), "members", progress=progress):
                 region = grid.region(index)
                 drawn = members(source[sorted(NEEDED)].isel(region).load(), count, seed)
-                drawn.drop_vars(list(drawn.coords)).to_dataset().to_zarr(
-                    part, region={"member": slice(None), "time": slice(None), **region}, consolidated=False
-                )
+                _write_block(part, region, drawn.values)
 
 
 def _write_empty(source: xr.Dataset, part: Path, grid: Grid, count: int, seed: int) -> None:
     """The store without values; no block shares a chunk with another."""
     shape, chunks = (count, source.sizes["time"], *grid.sizes), (1, source.sizes["time"], *grid.shape)
     values = da.zeros(shape, chunks=chunks, dtype=np.float32)
-    empty = xr.Dataset({"ssm_member": (("member", "time", *grid.dims), values, ATTRS)}, source.coords)
+    coords = source.coords.to_dataset().load().coords  # only what is in memory is written now
+    empty = xr.Dataset({"ssm_member": (("member", "time", *grid.dims), values, ATTRS)}, coords)
     history = {"title": f"{count} members of {source.attrs.get('title', 'a filled cube')}", "tssmnet_seed": seed}
     empty.attrs = {k: v for k, v in source.attrs.items() if k.startswith("tssmnet_")} | history
     write_zarr(empty.drop_encoding(), part, {"ssm_member": {"chunks": chunks}}, compute=False)
+
+
+def _write_block(part: Path, region: Mapping[str, slice], values: Array) -> None:
+    """Put the members of a block in their place; chunks without any value too, since the store is to hold every one."""
+    import zarr
+
+    root: Any = zarr.open_group(part, mode="r+")
+    root["ssm_member"].with_config({"write_empty_chunks": True})[(slice(None), slice(None), *region.values())] = values
 
 
 class Draws:
