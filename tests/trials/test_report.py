@@ -17,7 +17,6 @@ from tssmnet.cube import write_cube, write_dataset
 from tssmnet.errors import TssmnetError
 from tssmnet.testing import mock_cube
 from tssmnet.trials.own_gaps import (
-    QUANTILES,
     compact,
     hidden_values,
     hold_back,
@@ -26,6 +25,8 @@ from tssmnet.trials.own_gaps import (
     score_table,
 )
 from tssmnet.trials.report import NONE_16, SSM_STEP, cell_degrees, page_of, thinned
+
+QUANTILES = {"ssm_lower": 0.05, "ssm_q25": 0.25, "ssm_model": 0.5, "ssm_q75": 0.75, "ssm_upper": 0.95}
 
 
 @pytest.fixture(scope="module")

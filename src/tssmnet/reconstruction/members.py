@@ -130,12 +130,12 @@ def members(filled: xr.Dataset, count: int = 20, seed: int = 0, dependence: Depe
     return from_pixels(xr.Dataset({"ssm_member": variable}, pixels.coords), filled)["ssm_member"]
 
 
-def check_members(filled: xr.Dataset, count: int) -> None:
+def check_members(filled: xr.Dataset, count: int, name: str = "this cube") -> None:
     """Raise an error where there are no intervals to draw from."""
     require_whole(count, "count", 1)
     if missing := sorted(NEEDED - set(filled.data_vars)):
         raise TssmnetError(
-            f"members need the intervals of a cube that the filler has filled; {', '.join(missing)} not found: "
+            f"{name}: members need the intervals of a cube that the filler has filled; {', '.join(missing)} not found: "
             "fill the cube with model 'filler'"
         )
 
@@ -166,7 +166,7 @@ def members_file(
         raise TssmnetError(f"{out}: members are written as .zarr; name another file")
     check_output(out, filled)
     with open_dataset(filled) as source:
-        check_members(source, count)
+        check_members(source, count, str(filled))
         grid = cut(source[["ssm"]], block_bytes // (count + PIXEL_DAY_BYTES // 4))
         with placing(out) as part:
             _write_empty(source, part, grid, count, seed)

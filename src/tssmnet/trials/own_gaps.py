@@ -15,15 +15,16 @@ from tssmnet.cube import CubeError, to_pixels
 from tssmnet.cube.earth import SEASONS, on_sphere
 from tssmnet.errors import TssmnetError
 from tssmnet.filler.evidence import distance_to_observation
+from tssmnet.filler.fill import ENDS
 from tssmnet.gaps import simulate_gaps, swaths
 from tssmnet.reconstruction.fitted import Recipe, choose, cube_for, learn
-from tssmnet.trials.study import DISTANCES
+from tssmnet.trials.study import DISTANCES, interval_scores
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 
-QUANTILES = {"ssm_lower": 0.05, "ssm_q25": 0.25, "ssm_model": 0.5, "ssm_q75": 0.75, "ssm_upper": 0.95}
-"""What a filled cube states of a value, and the share of values that is to lie below it."""
+STATED = ("ssm_model", *ENDS)
+"""What a filled cube states of a value, by the filler all of it."""
 
 GROUPS = ("days to the nearest observation", "cells seen that day", "season")
 SEEN = ["none", "up to half", "more than half"]
@@ -73,7 +74,7 @@ def hold_back(
     Returns
     -------
     pandas.DataFrame
-        A row for each hidden observation: ``observed`` and those of `QUANTILES` that the filler states, m3 m-3, and
+        A row for each hidden observation: ``observed`` and those of `STATED` that the filler states, m3 m-3, and
         the groups it belongs to, see `score_table`. Attribute ``part``: share of the cube's pixels that was looked at.
     """
     pixels = to_pixels(cube_for(cube, recipe))
@@ -125,7 +126,7 @@ def hidden_values(record: xr.DataArray, filled: xr.Dataset, hidden: Mask) -> pd.
     distance = np.searchsorted(list(DISTANCES.values()), distance_to_observation(kept))
     seen = np.broadcast_to(np.digitize(kept.mean(axis=1), [0, 0.5], right=True)[:, None], hidden.shape)
     season = np.broadcast_to(record["time"].dt.month.values[:, None] % 12 // 3, hidden.shape)
-    stated = {n: filled[n].transpose("time", "pixel").values for n in QUANTILES if n in filled}
+    stated = {n: filled[n].transpose("time", "pixel").values for n in STATED if n in filled}
     values = {n: v[hidden].astype(float) for n, v in ({"observed": record.values} | stated).items()}
     kinds = (distance, [*DISTANCES]), (seen, SEEN), (season, SEASON_MONTHS)
     groups = {by: pd.Categorical.from_codes(c[hidden], n) for by, (c, n) in zip(GROUPS, kinds, strict=True)}
@@ -148,15 +149,10 @@ def score_table(hidden: pd.DataFrame) -> pd.DataFrame:
 
 
 def _scores(values: pd.DataFrame) -> dict[str, float]:
-    from scoringrules import crps_quantile
-
-    truth = values["observed"].to_numpy()
-    error = values["ssm_model"].to_numpy() - truth
+    truth, filled = values["observed"].to_numpy(), values["ssm_model"].to_numpy()
+    error = filled - truth
     found = {"n": len(truth), "rmse": float(np.sqrt(np.mean(error**2))), "bias": float(error.mean())}
     if "ssm_lower" not in values:
         return found
-    low, high = values["ssm_lower"].to_numpy(), values["ssm_upper"].to_numpy()
-    stated = [n for n in QUANTILES if n in values]
-    crps = crps_quantile(truth, values[stated].to_numpy(), np.array([QUANTILES[n] for n in stated]))
-    inside = float(np.mean((low <= truth) & (truth <= high)))
-    return found | {"coverage": inside, "width": float(np.mean(high - low)), "crps": float(crps.mean())}
+    scores = interval_scores(truth, filled, {name: values[name].to_numpy() for name in ENDS})
+    return found | {name: scores[name] for name in ("coverage", "width", "crps")}

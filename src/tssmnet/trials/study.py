@@ -36,6 +36,7 @@ from tssmnet.disk import write_atomically
 from tssmnet.errors import TssmnetError, require_known, require_whole
 from tssmnet.features.build import FEATURE_SETS, build_features
 from tssmnet.features.samples import Features
+from tssmnet.filler.attention import LEVELS
 from tssmnet.filler.evidence import distance_to_observation
 from tssmnet.filler.fill import ENDS
 from tssmnet.gaps import GAP_KINDS, HOLES, simulate_gaps, simulate_holes
@@ -68,7 +69,7 @@ OWN_DAYS = 10
 DISTANCES = {"1": 1.5, "2 to 3": 3.5, "4 to 7": 7.5, "8 to 15": 15.5, "more than 15": 1e6, "none": np.inf}
 """Classes of the distance to the pixel's nearest remaining observation, and their upper ends, days."""
 
-QUANTILES = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
+QUANTILES = np.array([*LEVELS[:2], 0.5, *LEVELS[2:]])
 """Levels that the CRPS is taken over; the filled value stands for the median."""
 
 SCORES_NOTE = (
@@ -330,19 +331,34 @@ def _inside(record: NDArray[Any], estimate: Estimate) -> NDArray[np.bool_]:
 
 
 def reliability(record: NDArray[Any], estimate: Estimate, hidden: NDArray[np.bool_]) -> dict[str, Any]:
-    """How well the stated quantiles hold on hidden observations.
+    """How well the stated quantiles hold on hidden observations: `interval_scores`, and the best that is not earned.
 
-    Shares inside the 90 and the 50 % interval, share below and above the former and its mean width (m3 m-3); share of
-    observations below each quantile; interval score (Gneiting and Raftery 2007) and CRPS, by the quantiles and the
-    mean between them; the interval score of the best interval of one width, which needs the truth to be known.
+    ``interval_score_constant`` is the score of the best interval of one width, which needs the truth to be known;
+    ``levels`` the share of observations below each quantile.
     """
-    from scoringrules import crps_quantile, interval_score
+    from scoringrules import interval_score
 
     assert estimate.quantiles is not None
     truth, mean = record[hidden].astype(float), estimate.mean[hidden].astype(float)
-    low, q25, q75, high = (estimate.quantiles[n][hidden].astype(float) for n in ENDS)
+    ends = {name: estimate.quantiles[name][hidden].astype(float) for name in ENDS}
     away = np.abs(truth - mean)
     constant = min(interval_score(away, -h, h, 0.1).mean() for h in np.quantile(away, np.linspace(0.5, 0.99, 50)))
+    found = interval_scores(truth, mean, ends) | {"interval_score_constant": constant}
+    levels = {str(q): round(float(np.mean(truth < ends[name])), 4) for name, q in zip(ENDS, LEVELS, strict=True)}
+    return {name: round(float(v), 5) for name, v in found.items()} | {"levels": levels}
+
+
+def interval_scores(
+    truth: NDArray[np.floating[Any]], mean: NDArray[np.floating[Any]], ends: Mapping[str, NDArray[np.floating[Any]]]
+) -> dict[str, float]:
+    """Scores of the quantiles named in `tssmnet.filler.fill.ENDS` and of the value between them; arrays (n,), m3 m-3.
+
+    Shares inside the 90 and the 50 % interval (``coverage``, ``coverage_50``), below and above the former, its mean
+    ``width``; ``interval_score`` (Gneiting and Raftery 2007, doi:10.1198/016214506000001437) and ``crps``.
+    """
+    from scoringrules import crps_quantile, interval_score
+
+    low, q25, q75, high = (ends[name] for name in ENDS)
     found = {
         "coverage": np.mean((low <= truth) & (truth <= high)),
         "coverage_50": np.mean((q25 <= truth) & (truth <= q75)),
@@ -350,13 +366,9 @@ def reliability(record: NDArray[Any], estimate: Estimate, hidden: NDArray[np.boo
         "above": np.mean(truth > high),
         "width": np.mean(high - low),
         "interval_score": interval_score(truth, low, high, 0.1).mean(),
-        "interval_score_constant": constant,
         "crps": crps_quantile(truth, np.stack([low, q25, mean, q75, high], -1), QUANTILES).mean(),
     }
-    shares = {str(q): np.mean(truth < v) for q, v in zip((0.05, 0.25, 0.75, 0.95), (low, q25, q75, high), strict=True)}
-    return {name: round(float(v), 5) for name, v in found.items()} | {
-        "levels": {q: round(float(v), 4) for q, v in shares.items()}
-    }
+    return {name: float(v) for name, v in found.items()}
 
 
 def scores_of(record: NDArray[Any], estimate: NDArray[Any], hidden: NDArray[np.bool_]) -> dict[str, float | None]:
